@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Guest RAM: one memfd, one mapping, one or two regions around the 32-bit hole. */
+#include "mem/gmem.h"
+
+#include <abi/layout.h>
+#include <linux/memfd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "util/bytes.h"
+#include "util/err.h"
+#include "util/fd.h"
+
+#define PAGE	 4096u
+#define HUGEPAGE (2 * MIB)
+
+unsigned gmem_split(uint64_t size, struct gmem_region ret_region[2])
+{
+	uint64_t low = min_u64(size, LAYOUT_RAM_LOW_END);
+	ret_region[0] = (struct gmem_region){ .gpa = 0, .size = low };
+	if (size == low)
+		return 1;
+	ret_region[1] = (struct gmem_region){ .gpa = LAYOUT_RAM_HIGH_BASE, .size = size - low };
+	return 2;
+}
+
+int gmem_new(uint64_t size, bool hugepages, struct gmem **ret, struct lacuna_error **err)
+{
+	uint64_t grain = hugepages ? HUGEPAGE : PAGE;
+	if (size < GMEM_MIN_SIZE)
+		return err_set(err, EINVAL, "memory of %llu bytes is too small: at least 32M",
+			(unsigned long long)size);
+	if (size % grain)
+		return err_set(err, EINVAL, "memory of %llu bytes is not a multiple of %s",
+			(unsigned long long)size, hugepages ? "2M" : "4K");
+	if (size > SIZE_MAX / 2 || size > INT64_MAX / 2)
+		return err_set(err, EINVAL, "memory of %llu bytes is more than any host can address",
+			(unsigned long long)size);
+
+	AUTO_CLOSE int fd = memfd_create(
+		"lacuna-ram", MFD_CLOEXEC | (hugepages ? MFD_HUGETLB | MFD_HUGE_2MB : 0));
+	if (fd < 0)
+		return err_errno(err, "memory: memfd_create%s", hugepages ? " with 2 MiB pages" : "");
+	if (ftruncate(fd, (off_t)size) < 0)
+		return err_errno(err, "memory of %llu MiB", (unsigned long long)(size / MIB));
+	/* NORESERVE, since guests are over-committed on purpose; but hugetlb pages must be there, or a touch is a SIGBUS. */
+	uint8_t *map = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		MAP_SHARED | (hugepages ? 0 : MAP_NORESERVE), fd, 0);
+	if (map == MAP_FAILED) {
+		if (hugepages && errno == ENOMEM)
+			return err_set(err, ENOMEM,
+				"memory: the host has not %llu free 2 MiB pages: raise vm.nr_hugepages or "
+				"drop hugepages=on",
+				(unsigned long long)(size / HUGEPAGE));
+		return err_errno(err, "memory of %llu MiB", (unsigned long long)(size / MIB));
+	}
+	struct gmem *m = calloc(1, sizeof(*m));
+	if (!m) {
+		munmap(map, size);
+		return err_nomem(err);
+	}
+	m->fd = TAKE_FD(fd);
+	m->map = map;
+	m->map_size = m->size = size;
+	m->region_count = gmem_split(size, m->region);
+	uint8_t *hva = map;
+	for (unsigned i = 0; i < m->region_count; i++) {
+		m->region[i].hva = hva;
+		hva += m->region[i].size;
+	}
+	*ret = m;
+	return 0;
+}
+
+void gmem_free(struct gmem *m)
+{
+	if (!m)
+		return;
+	munmap(m->map, m->map_size);
+	fd_close(&m->fd);
+	free(m);
+}
+
+static const struct gmem_region *find(const struct gmem *m, gpa_t gpa)
+{
+	for (unsigned i = 0; i < m->region_count; i++)
+		if (gpa >= m->region[i].gpa && gpa - m->region[i].gpa < m->region[i].size)
+			return &m->region[i];
+	return NULL;
+}
+
+void *gmem_ptr(const struct gmem *m, gpa_t gpa, size_t len)
+{
+	const struct gmem_region *r = find(m, gpa);
+	if (!r || len > r->size - (gpa - r->gpa))
+		return NULL;
+	return r->hva + (gpa - r->gpa);
+}
+
+int gmem_read(const struct gmem *m, gpa_t gpa, void *buf, size_t len)
+{
+	const void *p = gmem_ptr(m, gpa, len);
+	if (!p)
+		return -EFAULT;
+	memcpy(buf, p, len);
+	return 0;
+}
+
+int gmem_write(const struct gmem *m, gpa_t gpa, const void *buf, size_t len)
+{
+	void *p = gmem_ptr(m, gpa, len);
+	if (!p)
+		return -EFAULT;
+	memcpy(p, buf, len);
+	return 0;
+}
+
+gpa_t gmem_end(const struct gmem *m)
+{
+	const struct gmem_region *last = &m->region[m->region_count - 1];
+	return last->gpa + last->size;
+}
