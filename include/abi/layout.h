@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The guest-physical memory map of an x86-64 lacuna machine, and the ports and GSIs it uses. Shared by the monitor,
- * the freestanding guests in firmware/ and the ACPI source in acpi/ (through the C preprocessor, with __ASL__ defined),
- * so it holds nothing but #defines of plain integers. Addresses and sizes are bytes.
+ * The guest-physical memory map of an x86-64 lacuna machine, and the ports and GSIs it uses. Shared
+ * by the monitor, the freestanding guests in firmware/ and the ACPI source in acpi/ (through the C
+ * preprocessor, with __ASL__ defined), so it holds nothing but #defines of plain integers.
+ * Addresses and sizes are bytes.
  */
 #ifndef LACUNA_ABI_LAYOUT_H
 #define LACUNA_ABI_LAYOUT_H
@@ -20,26 +21,27 @@
 #define LAYOUT_ECAM_MAX_SIZE 0x10000000
 #define LAYOUT_ECAM_BUS_SIZE 0x100000
 
-#define LAYOUT_IOAPIC_BASE   0xFEC00000
-#define LAYOUT_LAPIC_BASE    0xFEE00000
-#define LAYOUT_IDENTITY_MAP  0xFFFBC000 /* KVM: one page */
-#define LAYOUT_TSS           0xFFFBD000 /* KVM: three pages */
+#define LAYOUT_IOAPIC_BASE  0xFEC00000
+#define LAYOUT_LAPIC_BASE   0xFEE00000
+#define LAYOUT_IDENTITY_MAP 0xFFFBC000 /* KVM: one page */
+#define LAYOUT_TSS          0xFFFBD000 /* KVM: three pages */
 
 /* Size of the 64-bit PCI memory window, which begins above RAM at a multiple of its own size. */
 #define LAYOUT_PCI64_SIZE 0x1000000000
 
-/* Low memory as the boot loaders fill it. Nothing of it is in use once the guest kernel runs, but the ACPI tables. */
-#define LAYOUT_GDT        0x500
-#define LAYOUT_START_INFO 0x6000  /* hvm_start_info and its tables (PVH) */
-#define LAYOUT_ZERO_PAGE  0x7000  /* boot_params (Linux) */
-#define LAYOUT_STACK_TOP  0x8ff0
-#define LAYOUT_PAGE_TABLE 0x9000  /* PML4, PDPT, four PDs: six pages */
-#define LAYOUT_CMDLINE    0x20000
+/* Low memory as the boot loaders fill it. Nothing of it is in use once the guest kernel runs, but
+ * the ACPI tables. */
+#define LAYOUT_GDT         0x500
+#define LAYOUT_START_INFO  0x6000 /* hvm_start_info and its tables (PVH) */
+#define LAYOUT_ZERO_PAGE   0x7000 /* boot_params (Linux) */
+#define LAYOUT_STACK_TOP   0x8ff0
+#define LAYOUT_PAGE_TABLE  0x9000 /* PML4, PDPT, four PDs: six pages */
+#define LAYOUT_CMDLINE     0x20000
 #define LAYOUT_CMDLINE_MAX 0x10000 /* with the final NUL */
-#define LAYOUT_EBDA       0x9fc00 /* end of conventional memory */
-#define LAYOUT_ACPI_BASE  0xe0000
-#define LAYOUT_ACPI_END   0x100000
-#define LAYOUT_KERNEL     0x100000
+#define LAYOUT_EBDA        0x9fc00 /* end of conventional memory */
+#define LAYOUT_ACPI_BASE   0xe0000
+#define LAYOUT_ACPI_END    0x100000
+#define LAYOUT_KERNEL      0x100000
 
 /* I/O ports */
 #define LAYOUT_PORT_CMOS        0x70 /* two ports */

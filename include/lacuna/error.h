@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Errors of liblacuna. A call that can fail returns 0 or a negative errno value and, where its last argument is not
- * NULL, stores an error object there: one sentence that names what failed, why, and where it helps what to try.
+ * Errors of liblacuna. A call that can fail returns 0 or a negative errno value and, where its last
+ * argument is not NULL, stores an error object there: one sentence that names what failed, why, and
+ * where it helps what to try.
  */
 #ifndef LACUNA_ERROR_H
 #define LACUNA_ERROR_H
@@ -14,7 +15,8 @@ extern "C" {
 
 struct lacuna_error;
 
-/** The sentence, without a final full stop or line break. Lives as long as @err. Never NULL; @err may be NULL. */
+/** The sentence, without a final full stop or line break. Lives as long as @err. Never NULL; @err
+ * may be NULL. */
 LACUNA_API const char *lacuna_error_message(const struct lacuna_error *err);
 
 /** The positive errno value behind the error; 0 for NULL. */

@@ -13,8 +13,9 @@ enum lacuna_log_level {
 };
 
 /**
- * Receives one message, without a line break. Called from any thread of the VM, possibly from several at once; must not
- * call back into the VM. @component is a short name such as "virtio-blk". Both strings live until it returns.
+ * Receives one message, without a line break. Called from any thread of the VM, possibly from
+ * several at once; must not call back into the VM. @component is a short name such as "virtio-blk".
+ * Both strings live until it returns.
  */
 typedef void (*lacuna_log_fn)(
 	void *opaque, enum lacuna_log_level level, const char *component, const char *message);

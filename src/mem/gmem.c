@@ -12,7 +12,7 @@
 #include "util/err.h"
 #include "util/fd.h"
 
-#define PAGE	 4096u
+#define PAGE     4096u
 #define HUGEPAGE (2 * MIB)
 
 unsigned gmem_split(uint64_t size, struct gmem_region ret_region[2])
@@ -35,16 +35,19 @@ int gmem_new(uint64_t size, bool hugepages, struct gmem **ret, struct lacuna_err
 		return err_set(err, EINVAL, "memory of %llu bytes is not a multiple of %s",
 			(unsigned long long)size, hugepages ? "2M" : "4K");
 	if (size > SIZE_MAX / 2 || size > INT64_MAX / 2)
-		return err_set(err, EINVAL, "memory of %llu bytes is more than any host can address",
+		return err_set(err, EINVAL,
+			"memory of %llu bytes is more than any host can address",
 			(unsigned long long)size);
 
 	AUTO_CLOSE int fd = memfd_create(
 		"lacuna-ram", MFD_CLOEXEC | (hugepages ? MFD_HUGETLB | MFD_HUGE_2MB : 0));
 	if (fd < 0)
-		return err_errno(err, "memory: memfd_create%s", hugepages ? " with 2 MiB pages" : "");
+		return err_errno(
+			err, "memory: memfd_create%s", hugepages ? " with 2 MiB pages" : "");
 	if (ftruncate(fd, (off_t)size) < 0)
 		return err_errno(err, "memory of %llu MiB", (unsigned long long)(size / MIB));
-	/* NORESERVE, since guests are over-committed on purpose; but hugetlb pages must be there, or a touch is a SIGBUS. */
+	/* NORESERVE, since guests are over-committed on purpose; but hugetlb pages must be there,
+	 * or a touch is a SIGBUS. */
 	uint8_t *map = mmap(NULL, size, PROT_READ | PROT_WRITE,
 		MAP_SHARED | (hugepages ? 0 : MAP_NORESERVE), fd, 0);
 	if (map == MAP_FAILED) {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Guest RAM and the only way into it. RAM is one memfd, mapped once and presented to the guest in one or two regions around
- * the 32-bit hole (include/abi/layout.h). The map is built before the first vCPU runs and never changes afterwards, so
- * look-ups take no lock and may come from any thread.
+ * Guest RAM and the only way into it. RAM is one memfd, mapped once and presented to the guest in
+ * one or two regions around the 32-bit hole (include/abi/layout.h). The map is built before the
+ * first vCPU runs and never changes afterwards, so look-ups take no lock and may come from any
+ * thread.
  *
- * Every access names its whole range and is checked by subtraction, so no sum wraps. The guest can change RAM at any time:
- * copy first (gmem_read), then check and use only the copy.
+ * Every access names its whole range and is checked by subtraction, so no sum wraps. The guest can
+ * change RAM at any time: copy first (gmem_read), then check and use only the copy.
  */
 #ifndef MEM_GMEM_H
 #define MEM_GMEM_H
@@ -29,7 +30,7 @@ struct gmem {
 	struct gmem_region region[2];
 	unsigned region_count;
 	uint64_t size; /* bytes in all */
-	int fd; /* the memfd, or -1 */
+	int fd;        /* the memfd, or -1 */
 	uint8_t *map;
 	uint64_t map_size;
 };
@@ -37,23 +38,27 @@ struct gmem {
 #define GMEM_MIN_SIZE (32ull << 20)
 
 /*
- * Makes @size bytes of RAM (a multiple of 4 KiB, at least GMEM_MIN_SIZE; of 2 MiB when @hugepages asks for hugetlb pages).
- * Pages are allocated when first touched. -EINVAL, -ENOMEM or what memfd_create, ftruncate and mmap say.
+ * Makes @size bytes of RAM (a multiple of 4 KiB, at least GMEM_MIN_SIZE; of 2 MiB when @hugepages
+ * asks for hugetlb pages). Pages are allocated when first touched. -EINVAL, -ENOMEM or what
+ * memfd_create, ftruncate and mmap say.
  */
 int gmem_new(uint64_t size, bool hugepages, struct gmem **ret, struct lacuna_error **err);
 void gmem_free(struct gmem *m);
 
-/* Host address of [gpa, gpa+len), all inside one region, or NULL. Short-lived use only; len may be 0. */
+/* Host address of [gpa, gpa+len), all inside one region, or NULL. Short-lived use only; len may be
+ * 0. */
 void *gmem_ptr(const struct gmem *m, gpa_t gpa, size_t len);
 
-/* Copy between guest RAM and a host buffer: 0, or -EFAULT when any byte of the range is not RAM (then nothing is copied). */
+/* Copy between guest RAM and a host buffer: 0, or -EFAULT when any byte of the range is not RAM
+ * (then nothing is copied). */
 int gmem_read(const struct gmem *m, gpa_t gpa, void *buf, size_t len);
 int gmem_write(const struct gmem *m, gpa_t gpa, const void *buf, size_t len);
 
 /* Where RAM ends: the first address after the last region. */
 gpa_t gmem_end(const struct gmem *m);
 
-/* How @size bytes of RAM are split around the hole: fills up to two (gpa, size) pairs, returns how many. Pure. */
+/* How @size bytes of RAM are split around the hole: fills up to two (gpa, size) pairs, returns how
+ * many. Pure. */
 unsigned gmem_split(uint64_t size, struct gmem_region ret_region[2]);
 
 #endif

@@ -60,7 +60,8 @@ int err_errno(struct lacuna_error **err, const char *fmt, ...)
 			what = NULL;
 		va_end(ap);
 		/* GNU strerror_r: thread-safe, and the text may be static */
-		if (!what || asprintf(&message, "%s: %s", what, strerror_r(code, text, sizeof(text))) < 0)
+		if (!what || asprintf(&message, "%s: %s", what,
+				     strerror_r(code, text, sizeof(text))) < 0)
 			message = NULL;
 		free(what);
 		fill(err, code, message);

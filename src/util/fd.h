@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* File descriptors with an owner: a local marked AUTO_CLOSE is closed at the end of its scope unless TAKE_FD took it. */
+/* File descriptors with an owner: a local marked AUTO_CLOSE is closed at the end of its scope
+ * unless TAKE_FD took it. */
 #ifndef UTIL_FD_H
 #define UTIL_FD_H
 
@@ -29,7 +30,8 @@ static inline int fd_take(int *fd)
 
 #define TAKE_FD(fd) fd_take(&(fd))
 
-/* Adds one to an eventfd. Never blocks: eventfds here are non-blocking, and a full counter is already readable. */
+/* Adds one to an eventfd. Never blocks: eventfds here are non-blocking, and a full counter is
+ * already readable. */
 static inline void eventfd_signal(int fd)
 {
 	const uint64_t one = 1;

@@ -35,7 +35,8 @@ void log_guest(
 	struct timespec now;
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
 	uint64_t second = (uint64_t)now.tv_sec;
-	/* Two threads that both see a new second may both reset the count: a few lines more, nothing worse. */
+	/* Two threads that both see a new second may both reset the count: a few lines more,
+	 * nothing worse. */
 	if (atomic_exchange(&limit->second, second) != second)
 		atomic_store(&limit->count, 0);
 	if (atomic_fetch_add(&limit->count, 1) >= GUEST_LINES_PER_SECOND)

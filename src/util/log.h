@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where messages of one VM go. A zeroed struct log drops everything. Immutable once the VM has started; any thread. */
+/* Where messages of one VM go. A zeroed struct log drops everything. Immutable once the VM has
+ * started; any thread. */
 #ifndef UTIL_LOG_H
 #define UTIL_LOG_H
 
@@ -16,16 +17,18 @@ struct log {
 void log_message(const struct log *log, enum lacuna_log_level level, const char *component,
 	const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
-#define log_warning(log, component, ...) log_message(log, LACUNA_LOG_WARNING, component, __VA_ARGS__)
-#define log_debug(log, component, ...)	 log_message(log, LACUNA_LOG_DEBUG, component, __VA_ARGS__)
+#define log_warning(log, component, ...) \
+	log_message(log, LACUNA_LOG_WARNING, component, __VA_ARGS__)
+#define log_debug(log, component, ...) log_message(log, LACUNA_LOG_DEBUG, component, __VA_ARGS__)
 
-/* A guest can cause a line as often as it likes, so such lines pass one of these: ten a second, the rest dropped. */
+/* A guest can cause a line as often as it likes, so such lines pass one of these: ten a second, the
+ * rest dropped. */
 struct log_limit {
 	_Atomic uint64_t second;
 	_Atomic unsigned count;
 };
 
-void log_guest(const struct log *log, struct log_limit *limit, const char *component, const char *fmt, ...)
-	__attribute__((format(printf, 4, 5)));
+void log_guest(const struct log *log, struct log_limit *limit, const char *component,
+	const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
 #endif

@@ -2,10 +2,11 @@
 /*
  * Mutexes whose scope is a block, and the lock order of a VM, outermost first:
  *
- *	machine (life cycle)  >  coalesced ring  >  pci host  >  device  >  interrupt routes  >  bus  >  loop
+ *	machine (life cycle)  >  coalesced ring  >  pci host  >  device  >  interrupt routes  >  bus
+ *>  loop
  *
- * A thread that holds one of these may take those to its right, never one to its left. The bus lock is held for a look-up
- * only, never while a handler runs. No lock is held across blocking I/O.
+ * A thread that holds one of these may take those to its right, never one to its left. The bus lock
+ *is held for a look-up only, never while a handler runs. No lock is held across blocking I/O.
  */
 #ifndef UTIL_THREAD_H
 #define UTIL_THREAD_H
@@ -18,11 +19,11 @@ static inline void mutex_unlock_scope(pthread_mutex_t **m)
 }
 
 #define LOCK_CAT2(a, b) a##b
-#define LOCK_CAT(a, b)	LOCK_CAT2(a, b)
+#define LOCK_CAT(a, b)  LOCK_CAT2(a, b)
 
 /* Locks @m until the end of the enclosing block. */
-#define LOCK_SCOPE(m)                                                                              \
-	__attribute__((cleanup(mutex_unlock_scope), unused)) pthread_mutex_t *LOCK_CAT(            \
+#define LOCK_SCOPE(m)                                                                   \
+	__attribute__((cleanup(mutex_unlock_scope), unused)) pthread_mutex_t *LOCK_CAT( \
 		lock_, __LINE__) = (pthread_mutex_lock(m), (m))
 
 #endif

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A virtual machine: configure, create, start, wait, free. Every call may come from any thread
+ * unless it says otherwise. The library never prints, never exits and keeps no state between VMs;
+ * it uses the signal LACUNA_KICK_SIGNAL, whose handler it installs at the first lacuna_vm_start()
+ * and which the program must not block in threads of the library's making.
+ */
+#ifndef LACUNA_VM_H
+#define LACUNA_VM_H
+
+#include <lacuna/error.h>
+#include <lacuna/log.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* SIGRTMIN + this number interrupts a vCPU thread. */
+#define LACUNA_KICK_SIGNAL_OFFSET 5
+
+/* --- configuration
+ * -----------------------------------------------------------------------------------------------
+ */
+
+struct lacuna_config;
+
+/** An empty configuration: 1 vCPU, 256 MiB, no devices, serial off, the built-in probe guest.
+ * -ENOMEM. */
+LACUNA_API int lacuna_config_new(struct lacuna_config **ret, struct lacuna_error **err);
+LACUNA_API void lacuna_config_free(struct lacuna_config *config);
+
+/**
+ * Sets @key as the command line's --@key does (lacuna(1)): "kernel", "initrd", "cmdline", "cpus",
+ * "memory", "hugepages", "disk", "rng", "serial", "pci", "marker", "timeout", "add-cmdline". Keys
+ * that make devices may be given again and again; any other is refused the second time (-EEXIST).
+ * -EINVAL: unknown key or bad value. Strings are copied. One thread at a time.
+ */
+LACUNA_API int lacuna_config_set(struct lacuna_config *config, const char *key, const char *value,
+	struct lacuna_error **err);
+
+/** Where messages of the VM go; none by default. */
+LACUNA_API void lacuna_config_set_log(
+	struct lacuna_config *config, lacuna_log_fn fn, void *opaque, enum lacuna_log_level level);
+
+/* --- life
+ * --------------------------------------------------------------------------------------------------------
+ */
+
+struct lacuna_vm;
+
+enum lacuna_end_reason {
+	LACUNA_END_NONE,      /* still alive */
+	LACUNA_END_POWEROFF,  /* ACPI S5 */
+	LACUNA_END_RESET,     /* the guest asked for a reset */
+	LACUNA_END_EXIT_CODE, /* the guest wrote its exit code to port 0xF4 */
+	LACUNA_END_CRASH,   /* triple fault, or KVM could not go on; see lacuna_vm_end_message() */
+	LACUNA_END_STOPPED, /* lacuna_vm_stop(), or the serial console's escape */
+	LACUNA_END_TIMEOUT,
+	LACUNA_END_FAILED, /* the monitor itself could not go on (console gone); see
+			      lacuna_vm_end_message() */
+};
+
+/** The name used in the statistics: "poweroff", "reset", "exit-code", "crash", "stopped",
+ * "timeout", "failed", "none". */
+LACUNA_API const char *lacuna_end_reason_name(enum lacuna_end_reason reason);
+
+/**
+ * Makes a VM of @config, which may be freed or used again at once. All resources are taken here:
+ * files opened, memory mapped, kernel loaded. Errors name the option at fault.
+ */
+LACUNA_API int lacuna_vm_new(
+	const struct lacuna_config *config, struct lacuna_vm **ret, struct lacuna_error **err);
+
+/** Stops the VM if it runs and frees it. NULL is fine. No other call on @vm may be under way. */
+LACUNA_API void lacuna_vm_free(struct lacuna_vm *vm);
+
+/** Starts the vCPUs; once per VM (-EALREADY). */
+LACUNA_API int lacuna_vm_start(struct lacuna_vm *vm, struct lacuna_error **err);
+
+/**
+ * Waits until the VM has ended and its threads are gone, then tells why. @ret_code is the guest's
+ * exit code for LACUNA_END_EXIT_CODE and 0 otherwise. Both may be NULL. -EINVAL if it was never
+ * started.
+ */
+LACUNA_API int lacuna_vm_wait(struct lacuna_vm *vm, enum lacuna_end_reason *ret_reason,
+	int *ret_code, struct lacuna_error **err);
+
+/** A descriptor that becomes readable when the VM has ended. Owned by @vm; poll it, do not read it.
+ */
+LACUNA_API int lacuna_vm_end_fd(const struct lacuna_vm *vm);
+
+/** One line on how a VM ended in LACUNA_END_CRASH or LACUNA_END_FAILED, else "". Valid after
+ * lacuna_vm_wait(). */
+LACUNA_API const char *lacuna_vm_end_message(const struct lacuna_vm *vm);
+
+/** Ends the VM now, as if the power were cut. Safe at any time, also twice; does not wait. */
+LACUNA_API void lacuna_vm_stop(struct lacuna_vm *vm);
+
+/** Presses the ACPI power button. */
+LACUNA_API void lacuna_vm_power_button(struct lacuna_vm *vm);
+
+/* --- statistics
+ * --------------------------------------------------------------------------------------------------
+ */
+
+#define LACUNA_EXIT_REASONS 48
+#define LACUNA_TIME_NEVER   UINT64_MAX
+
+struct lacuna_stats {
+	size_t size; /* set by the caller to sizeof(struct lacuna_stats) */
+	uint32_t vcpus;
+	uint64_t memory_bytes;
+	const char *pci_config; /* "ecam", "both", "type1" */
+	const char *pci_window; /* "memory", "trap", "none" */
+	const char
+		*pci_window_why; /* one line: why that window; "" when it is what was asked for */
+	bool pci_large_pages;    /* buses without functions are backed by one 2 MiB page */
+	uint32_t pci_buses, pci_functions;
+
+	/* microseconds since lacuna_vm_new() was called; LACUNA_TIME_NEVER: has not happened */
+	uint64_t first_entry_us, marker_us, end_us;
+
+	uint64_t exits_total;                          /* every return of KVM_RUN */
+	uint64_t exits_by_reason[LACUNA_EXIT_REASONS]; /* by KVM_EXIT_*; the last one holds all
+							  beyond */
+	uint64_t type1_read, type1_write, ecam_read,
+		ecam_write; /* config accesses that reached userspace */
+	uint64_t absent;    /* of those, the ones that addressed no function */
+	uint64_t pio_serial, pio_cmos, pio_reset, pio_other;
+	uint64_t mmio_bar, mmio_other;
+	uint64_t coalesced_pio, coalesced_mmio;
+
+	enum lacuna_end_reason end_reason;
+	int end_code;
+};
+
+/** Fills @stats; cheap, at any time. */
+LACUNA_API void lacuna_vm_stats(const struct lacuna_vm *vm, struct lacuna_stats *stats);
+
+/** "io", "mmio", "hlt" ... for a KVM_EXIT_* number; "other" for those without a name. Static
+ * storage. */
+LACUNA_API const char *lacuna_exit_reason_name(unsigned reason);
+
+/** The kernel's own counters of the VM and its vCPUs (summed), or -ENOTSUP. Calls @fn once per
+ * counter. */
+LACUNA_API int lacuna_vm_kvm_stats(const struct lacuna_vm *vm,
+	void (*fn)(void *opaque, const char *name, uint64_t value), void *opaque);
+
+/* --- inspection
+ * --------------------------------------------------------------------------------------------------
+ */
+
+/**
+ * Hands out what a guest of @vm is given at reset: "acpi" (one call per table: "dsdt.aml" ...),
+ * "e820", "cmdline", "pci" (the configuration space of each function, in the form of lspci -xxxx).
+ * -EINVAL: no such thing.
+ */
+LACUNA_API int lacuna_vm_dump(struct lacuna_vm *vm, const char *what,
+	int (*fn)(void *opaque, const char *name, const void *data, size_t size), void *opaque,
+	struct lacuna_error **err);
+
+/** What this host offers, one (topic, verdict) line per call; @ok is false for what keeps VMs from
+ * running well. */
+LACUNA_API int lacuna_host_check(
+	void (*fn)(void *opaque, bool ok, const char *topic, const char *text), void *opaque,
+	struct lacuna_error **err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What every device that a user can ask for has in common: a constant class and an instance that
+ * embeds struct device first. The classes are listed in src/machine/devices.c. Life of an instance:
+ * create, start, stop, destroy, each called once, by one thread, while no vCPU runs; create may be
+ * followed by destroy at once.
+ */
+#ifndef DEV_DEVICE_H
+#define DEV_DEVICE_H
+
+#include <lacuna/error.h>
+
+#include "util/keyval.h"
+#include "util/log.h"
+
+struct bus;
+struct gmem;
+struct loop;
+struct pci_host;
+
+/* What a device may use of its machine. Outlives every device. */
+struct device_env {
+	const struct gmem *mem;
+	struct loop *loop;
+	struct bus *pio, *mmio;
+	struct pci_host *pci;
+	const struct log *log;
+};
+
+struct device;
+
+struct device_class {
+	const char *name;        /* "virtio-blk": prefixed to errors, shown in logs */
+	const char *option;      /* the configuration key that makes one: "disk" */
+	const char *implied_key; /* of the option text, see keyval_parse(); NULL: none */
+	const char *const *keys; /* accepted keys, NULL-terminated */
+	/* Opens host resources and puts the device on its bus. @args is freed by the caller
+	 * afterwards. */
+	int (*create)(const struct device_env *env, const struct keyval *args, struct device **ret,
+		struct lacuna_error **err);
+	int (*start)(struct device *dev, struct lacuna_error **err); /* may be NULL */
+	void (*stop)(struct device *dev); /* completes I/O, joins threads; may be NULL; also after a
+					     failed start */
+	void (*destroy)(struct device *dev);
+};
+
+struct device {
+	const struct device_class *class;
+	char name[32]; /* "disk0": the option and a running number; set by the machine before start
+			*/
+};
+
+#endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One PCI function (type 0 header): identity, capabilities, BARs, MSI-X. A device model embeds
+ * struct pci_function, fills it with the calls below and hands it to pci_host_add(); all that
+ * happens before the first vCPU runs.
+ */
+#ifndef PCI_FUNCTION_H
+#define PCI_FUNCTION_H
+
+#include <lacuna/error.h>
+#include <stdint.h>
+
+#include "bus/bus.h"
+#include "pci/config.h"
+
+struct pci_function;
+struct pci_host;
+struct msix;
+
+#define PCI_BARS         6
+#define PCI_BAR_UNMAPPED UINT64_MAX
+
+/* All hooks may be NULL. They run on the writing vCPU's thread with the host's lock held, after the
+ * bytes have changed. */
+struct pci_function_ops {
+	/* A capability of the device's own was written. Only accesses that touch [offset,
+	 * offset+size) of a cap registered with pci_function_add_cap(..., hook = true) get here. */
+	void (*cap_written)(struct pci_function *f, unsigned offset, unsigned size);
+	/* BAR @bar now answers at @base (PCI_BAR_UNMAPPED: nowhere): move ioeventfds. The bus
+	 * region has been moved already. */
+	void (*bar_moved)(struct pci_function *f, unsigned bar, uint64_t base);
+	/* Bus master enable changed (PCIe 5.0, 7.5.1.1.3): a device that may not master must not
+	 * touch guest memory. */
+	void (*bus_master)(struct pci_function *f, bool enabled);
+};
+
+struct pci_bar {
+	uint64_t size; /* power of two; 0: not implemented */
+	bool is_64;    /* the next BAR is its upper half */
+	bool prefetchable;
+	uint64_t base;        /* where it answers now, or PCI_BAR_UNMAPPED */
+	struct region region; /* on the mmio bus while mapped; base is kept by this layer */
+};
+
+struct pci_cap_hook {
+	uint8_t offset, size;
+};
+
+struct pci_function {
+	const struct pci_function_ops *ops;
+	struct pci_host *host;       /* set by pci_host_add */
+	const char *name;            /* for messages; owned by the device */
+	uint8_t bus, devfn;          /* set by pci_host_add */
+	uint8_t last_cap, next_free; /* while capabilities are added */
+	struct pci_config config;
+	struct pci_bar bar[PCI_BARS];
+	struct msix *msix; /* NULL: none */
+	struct pci_cap_hook hook[4];
+	unsigned hook_count;
+	uint8_t *private_space; /* the config bytes before (or without) a live page */
+};
+
+struct pci_identity {
+	uint16_t vendor, device, subsystem_vendor, subsystem;
+	uint32_t class_code; /* base class << 16 | subclass << 8 | programming interface */
+	uint8_t revision;
+	bool multifunction;
+};
+
+int pci_function_init(struct pci_function *f, const char *name, const struct pci_identity *id,
+	const struct pci_function_ops *ops, struct lacuna_error **err);
+void pci_function_done(struct pci_function *f); /* also on one that was zeroed only */
+
+/* Appends a capability of @size bytes (header included) filled from @body (size - 2 bytes after id
+ * and next pointer). Returns its offset, or 0 when the 192 bytes are used up. Extra bits become
+ * writable by pci_config_writable(). */
+uint8_t pci_function_add_cap(
+	struct pci_function *f, uint8_t id, const void *body, uint8_t size, bool hook);
+
+/* Declares memory BAR @bar of @size bytes (power of two, >= 4096) answered by @ops. A 64-bit one
+ * takes two registers. */
+void pci_function_add_bar(struct pci_function *f, unsigned bar, uint64_t size, bool is_64,
+	bool prefetchable, const struct region_ops *ops, void *opaque);
+
+static inline bool pci_function_bus_master(const struct pci_function *f)
+{
+	return f->config.space[0x04] & 0x04;
+}
+
+#endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The PCI Express host: which functions exist, the host bridge at 00:00.0, placement of functions
+ * and BARs, and the two trap paths to configuration space (ports 0xCF8-0xCFF, and ECAM accesses
+ * that KVM passes on). src/pci/ecam.c adds the window that is memory.
+ */
+#ifndef PCI_HOST_H
+#define PCI_HOST_H
+
+#include <pthread.h>
+
+#include "bus/bus.h"
+#include "bus/irq.h"
+#include "pci/function.h"
+#include "util/log.h"
+
+/* How configuration accesses reached userspace. `absent` counts those of the others that addressed
+ * no function. */
+struct pci_access_stats {
+	_Atomic uint64_t type1_read, type1_write, ecam_read, ecam_write, absent;
+};
+
+struct pci_windows {
+	uint64_t mem32_base, mem32_size;
+	uint64_t mem64_base, mem64_size;
+};
+
+struct pci_host_config {
+	unsigned buses; /* 1 to 256 */
+	bool type1;     /* ports 0xCF8-0xCFF answer */
+	bool ecam;      /* the window at LAYOUT_ECAM_BASE answers */
+	struct pci_windows windows;
+	struct bus *pio, *mmio;
+	const struct msi_ops *msi;
+	void *msi_opaque;
+	const struct log *log;
+};
+
+struct pci_host {
+	struct pci_host_config config;
+	pthread_mutex_t lock;           /* config writes, BAR moves, the address register */
+	struct pci_function **function; /* [buses * 256], by bus << 8 | devfn; NULL: absent */
+	unsigned function_count;
+	uint64_t next32, next64; /* where the next BAR goes */
+	uint32_t address;        /* CONFIG_ADDRESS, PCI 3.0, 3.2.2.3.2 */
+	struct pci_function bridge;
+	struct region type1_region, ecam_region;
+	struct pci_access_stats stats;
+};
+
+int pci_host_new(
+	const struct pci_host_config *config, struct pci_host **ret, struct lacuna_error **err);
+void pci_host_free(struct pci_host *host);
+
+/*
+ * Puts @f in the next free device slot of bus 0 (function 0), assigns addresses to its BARs and
+ * enables memory decoding. Not owned. -ENOSPC when bus 0 or an address window is full.
+ */
+int pci_host_add(struct pci_host *host, struct pci_function *f, struct lacuna_error **err);
+
+/* Reads and writes as the trap paths do; absent functions read all ones. Any thread. Used by the
+ * tests as the reference. */
+uint64_t pci_host_read(struct pci_host *host, unsigned bdf, unsigned offset, unsigned size);
+void pci_host_write(
+	struct pci_host *host, unsigned bdf, unsigned offset, uint64_t value, unsigned size);
+
+static inline struct pci_function *pci_host_find(const struct pci_host *host, unsigned bdf)
+{
+	return bdf < host->config.buses * 256 ? host->function[bdf] : NULL;
+}
+
+#endif
