@@ -36,8 +36,10 @@ int keyval_u64(const struct keyval *kv, const char *key, uint64_t def, uint64_t 
 /* One value on its own. @what names it in the message ("memory"). -EINVAL or -ERANGE. */
 int parse_u64(const char *what, const char *text, uint64_t min, uint64_t max, uint64_t *ret,
 	struct lacuna_error **err);
+int parse_bool(const char *what, const char *text, bool *ret, struct lacuna_error **err);
+/* Bytes; 0 is accepted. */
 int parse_size(const char *what, const char *text, uint64_t *ret, struct lacuna_error **err);
-/* "500ms", "10s", "2m", or plain seconds; result in microseconds, at least 1. */
+/* "500ms", "10s", "2m", "1h", or plain seconds; result in microseconds, 1 to 1000000 hours. */
 int parse_duration(const char *what, const char *text, uint64_t *ret_us, struct lacuna_error **err);
 
 #endif
