@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the guest finds at reset: memory map, kernel, initrd, command line and the state in which its first vCPU starts.
- * Nothing here knows KVM or a live device: input is files and guest RAM, output is guest RAM and struct boot_entry.
+ * What the guest finds at reset: memory map, kernel, initrd, command line and the state in which
+ * its first vCPU starts. Nothing here knows KVM or a live device: input is files and guest RAM,
+ * output is guest RAM and struct boot_entry.
  */
 #ifndef BOOT_BOOT_H
 #define BOOT_BOOT_H
@@ -10,15 +11,26 @@
 #include "mem/gmem.h"
 
 enum boot_mode {
-	BOOT_MODE_LONG64, /* Linux 64-bit protocol (Documentation/arch/x86/boot.rst, "64-bit Boot Protocol"), also plain ELF64 */
+	BOOT_MODE_LONG64, /* Linux 64-bit protocol (Documentation/arch/x86/boot.rst, "64-bit Boot
+			     Protocol"), also plain ELF64 */
 	BOOT_MODE_PROT32, /* PVH (Xen docs/misc/pvh: 32-bit protected mode, paging off) */
 };
+
+/*
+ * The GDT that boot_load writes at LAYOUT_GDT, flat segments. BOOT_MODE_LONG64 starts with CS =
+ * BOOT_CODE64_SELECTOR (__BOOT_CS), BOOT_MODE_PROT32 with CS = BOOT_CODE32_SELECTOR; the data
+ * segments are BOOT_DATA_SELECTOR (__BOOT_DS) in both.
+ */
+#define BOOT_CODE32_SELECTOR 0x08
+#define BOOT_CODE64_SELECTOR 0x10
+#define BOOT_DATA_SELECTOR   0x18
+#define BOOT_GDT_SIZE        0x20
 
 /* How the boot processor starts; src/arch/x86/regs.c turns it into registers. */
 struct boot_entry {
 	enum boot_mode mode;
 	gpa_t ip;
-	gpa_t argument; /* RSI: boot_params (LONG64); EBX: hvm_start_info (PROT32) */
+	gpa_t argument;   /* RSI: boot_params (LONG64); EBX: hvm_start_info (PROT32) */
 	gpa_t page_table; /* CR3; BOOT_MODE_LONG64 only: identity map of the first 4 GiB at least */
 };
 
@@ -27,15 +39,16 @@ struct boot_source {
 	const void *kernel_image;
 	size_t kernel_image_size;
 	const char *initrd_path; /* or NULL */
-	const char *cmdline; /* never NULL */
+	const char *cmdline;     /* never NULL */
 	const struct e820 *e820;
 	gpa_t rsdp; /* 0: no ACPI tables */
 };
 
 /*
- * Recognises the kernel by content (bzImage, ELF64 with or without PVH note), places it, the initrd, the command line, page
- * tables and the handed-over structures in @mem. Called before any vCPU runs. Errors name the file, what was found in it and
- * what is accepted: -ENOENT..., -ENOEXEC (not a kernel we know), -EFBIG (does not fit in RAM), -EINVAL (truncated, corrupt).
+ * Recognises the kernel by content (bzImage, ELF64 with or without PVH note), places it, the
+ * initrd, the command line, page tables and the handed-over structures in @mem. Called before any
+ * vCPU runs. Errors name the file, what was found in it and what is accepted: -ENOENT..., -ENOEXEC
+ * (not a kernel we know), -EFBIG (does not fit in RAM), -EINVAL (truncated, corrupt).
  */
 int boot_load(const struct boot_source *src, const struct gmem *mem, struct boot_entry *ret,
 	struct lacuna_error **err);

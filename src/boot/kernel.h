@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Between boot_load's steps: a loader places one kind of kernel and says what it needs; then the
+ * initrd and the command line are placed, and the structure that hands all of it over is written.
+ */
+#ifndef BOOT_KERNEL_H
+#define BOOT_KERNEL_H
+
+#include "boot/boot.h"
+#include "boot/image.h"
+#include "util/bytes.h"
+
+/* The setup header of the Linux boot protocol, as it lies in boot_params and in the first sectors
+ * of a bzImage. */
+#define LINUX_HEADER_OFFSET 0x1f1
+#define LINUX_HEADER_END    0x290 /* what follows in boot_params is not the header's */
+
+struct kernel {
+	enum boot_mode mode;
+	gpa_t entry;
+	gpa_t end; /* the kernel needs all RAM from LAYOUT_KERNEL to here before it knows of the
+		      initrd */
+	uint64_t initrd_end_max; /* the initrd ends at or below this address */
+	size_t cmdline_max;      /* bytes, without the final NUL */
+	uint8_t header[LINUX_HEADER_END - LINUX_HEADER_OFFSET]; /* BOOT_MODE_LONG64 only */
+};
+
+struct initrd {
+	gpa_t gpa;
+	uint64_t size; /* 0: none */
+};
+
+/* Loaders: -ENOEXEC for a kernel that can't be booted here, -EINVAL for a broken one, -EFBIG if it
+ * does not fit in RAM. */
+bool linux_probe(const struct image *image);
+int linux_load(const struct image *image, const struct gmem *mem, struct kernel *ret,
+	struct lacuna_error **err);
+bool elf_probe(const struct image *image);
+int elf_load(const struct image *image, const struct gmem *mem, struct kernel *ret,
+	struct lacuna_error **err);
+
+/*
+ * Looks in the notes at [offset, offset+size) for XEN_ELFNOTE_PHYS32_ENTRY: 1 and the address, 0 if
+ * it is not there, -EINVAL if the notes are broken.
+ */
+int pvh_find_entry(const struct image *image, uint64_t offset, uint64_t size, uint64_t align,
+	gpa_t *ret_entry, struct lacuna_error **err);
+
+/* Write what the kernel is handed; all of it lies in low memory, which is always RAM. */
+void linux_hand_over(const struct boot_source *src, const struct kernel *kernel,
+	const struct initrd *initrd, const struct gmem *mem);
+void pvh_hand_over(
+	const struct boot_source *src, const struct initrd *initrd, const struct gmem *mem);
+
+/* The GDT of boot.h, and for BOOT_MODE_LONG64 an identity map of the first 4 GiB. */
+void descriptors_write(const struct gmem *mem);
+void page_tables_write(const struct gmem *mem);
+
+#endif

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+/* bzImage and boot_params: the 64-bit Linux/x86 boot protocol (Documentation/arch/x86/boot.rst),
+ * from version 2.12. */
+#include <abi/layout.h>
+#include <assert.h>
+
+#include "boot/kernel.h"
+#include "util/err.h"
+
+/* Offsets in boot_params (Documentation/arch/x86/zero-page.rst); the setup header's are the same in
+ * the file. */
+enum {
+	BP_ACPI_RSDP_ADDR = 0x070, /* since 2.14; padding before */
+	BP_E820_ENTRIES = 0x1e8,
+	BP_SETUP_SECTS = 0x1f1,
+	BP_SYSSIZE = 0x1f4,
+	BP_BOOT_FLAG = 0x1fe,
+	BP_JUMP = 0x200,
+	BP_HEADER = 0x202,
+	BP_VERSION = 0x206,
+	BP_TYPE_OF_LOADER = 0x210,
+	BP_LOADFLAGS = 0x211,
+	BP_RAMDISK_IMAGE = 0x218,
+	BP_RAMDISK_SIZE = 0x21c,
+	BP_CMD_LINE_PTR = 0x228,
+	BP_INITRD_ADDR_MAX = 0x22c,
+	BP_KERNEL_ALIGNMENT = 0x230,
+	BP_XLOADFLAGS = 0x236,
+	BP_CMDLINE_SIZE = 0x238,
+	BP_PAYLOAD_OFFSET = 0x248,
+	BP_PAYLOAD_LENGTH = 0x24c,
+	BP_SETUP_DATA = 0x250,
+	BP_PREF_ADDRESS = 0x258,
+	BP_INIT_SIZE = 0x260,
+	BP_HEADER_END_2_12 = 0x268,
+	BP_E820_TABLE = 0x2d0,
+	BP_SIZE = 0x1000,
+};
+
+#define SECTOR              512u
+#define E820_ENTRY_SIZE     20
+#define BOOT_FLAG           0xaa55
+#define HEADER_MAGIC        0x53726448 /* "HdrS" */
+#define VERSION_2_12        0x020c
+#define LOADED_HIGH         0x01
+#define XLF_KERNEL_64       0x0001
+#define ENTRY_64            0x200 /* of startup_64, from where the kernel was loaded */
+#define LOADER_UNREGISTERED 0xff
+
+static_assert(BP_E820_TABLE + E820_MAX * E820_ENTRY_SIZE <= 0xcd0, "e820_table has 128 entries");
+
+/* A field of the setup header, by its offset in boot_params. */
+static const uint8_t *field(const struct kernel *k, unsigned offset)
+{
+	return k->header + (offset - LINUX_HEADER_OFFSET);
+}
+
+bool linux_probe(const struct image *image)
+{
+	uint8_t head[BP_VERSION];
+	return image_read(image, 0, head, sizeof(head), NULL) == 0 &&
+	       load_le16(head + BP_BOOT_FLAG) == BOOT_FLAG &&
+	       load_le32(head + BP_HEADER) == HEADER_MAGIC;
+}
+
+static int read_header(const struct image *image, struct kernel *k, struct lacuna_error **err)
+{
+	uint8_t jump[2];
+	int rc = image_read(
+		image, LINUX_HEADER_OFFSET, k->header, BP_LOADFLAGS + 1 - LINUX_HEADER_OFFSET, err);
+	if (rc < 0)
+		return rc;
+	unsigned version = load_le16(field(k, BP_VERSION));
+	if (version < VERSION_2_12)
+		return err_set(err, ENOEXEC,
+			"is a Linux kernel with boot protocol %u.%02u, too old: 2.12 (Linux 3.8) or later "
+			"is needed",
+			version >> 8, version & 0xff);
+	/* The operand of the jump over the header tells where the header ends. */
+	memcpy(jump, field(k, BP_JUMP), sizeof(jump));
+	unsigned end = BP_JUMP + 2 + jump[1];
+	if (end < BP_HEADER_END_2_12)
+		return err_set(err, EINVAL, "is a corrupt bzImage: its header ends at 0x%x", end);
+	if (end > LINUX_HEADER_END)
+		end = LINUX_HEADER_END;
+	return image_read(image, LINUX_HEADER_OFFSET, k->header, end - LINUX_HEADER_OFFSET, err);
+}
+
+int linux_load(const struct image *image, const struct gmem *mem, struct kernel *ret,
+	struct lacuna_error **err)
+{
+	struct kernel k = { .mode = BOOT_MODE_LONG64 };
+	int rc = read_header(image, &k, err);
+	if (rc < 0)
+		return rc;
+	if (!(*field(&k, BP_LOADFLAGS) & LOADED_HIGH))
+		return err_set(err, ENOEXEC, "is a zImage, not a bzImage: rebuild it as bzImage");
+	if (!(load_le16(field(&k, BP_XLOADFLAGS)) & XLF_KERNEL_64))
+		return err_set(err, ENOEXEC, "is a 32-bit Linux kernel: use one built for x86-64");
+
+	unsigned setup_sects = *field(&k, BP_SETUP_SECTS) ? *field(&k, BP_SETUP_SECTS) : 4;
+	uint64_t offset = (setup_sects + 1) * SECTOR;
+	uint64_t size = (uint64_t)load_le32(field(&k, BP_SYSSIZE)) * 16;
+	uint64_t payload = load_le32(field(&k, BP_PAYLOAD_OFFSET));
+	uint64_t payload_size = load_le32(field(&k, BP_PAYLOAD_LENGTH));
+	uint64_t load = load_le64(field(&k, BP_PREF_ADDRESS));
+	uint64_t align = load_le32(field(&k, BP_KERNEL_ALIGNMENT));
+	uint64_t init_size = load_le32(field(&k, BP_INIT_SIZE));
+	if (offset > image->size || size > image->size - offset)
+		return err_set(err, EINVAL, "is a truncated bzImage: has %llu of %llu bytes",
+			(unsigned long long)image->size, (unsigned long long)(offset + size));
+	if (size <= ENTRY_64 || payload > size || payload_size > size - payload || !payload_size)
+		return err_set(err, EINVAL,
+			"is a corrupt bzImage: its payload (0x%llx bytes at 0x%llx) is not inside its code "
+			"(0x%llx bytes)",
+			(unsigned long long)payload_size, (unsigned long long)payload,
+			(unsigned long long)size);
+	if (init_size < size)
+		return err_set(err, EINVAL,
+			"is a corrupt bzImage: init_size 0x%llx is less than its code",
+			(unsigned long long)init_size);
+	if (!is_power_of_2(align) || load % align || load < LAYOUT_KERNEL)
+		return err_set(err, EINVAL,
+			"is a corrupt bzImage: pref_address 0x%llx with kernel_alignment 0x%llx",
+			(unsigned long long)load, (unsigned long long)align);
+	/*
+	 * The preferred address, even if the kernel is relocatable: it unpacks itself to no lower
+	 * address, so another place could not make it fit in less RAM.
+	 */
+	uint64_t ram = mem->region[0].size;
+	if (load > ram || init_size > ram - load)
+		return err_set(err, EFBIG,
+			"does not fit: needs RAM up to %llu MiB to unpack itself, the guest has %llu MiB below "
+			"4 GiB: give it more memory",
+			(unsigned long long)(align_up(load + init_size, MIB) / MIB),
+			(unsigned long long)(ram / MIB));
+	rc = image_load(image, offset, size, mem, load, err);
+	if (rc < 0)
+		return rc;
+
+	k.entry = load + ENTRY_64;
+	k.end = load + init_size;
+	k.initrd_end_max = (uint64_t)load_le32(field(&k, BP_INITRD_ADDR_MAX)) + 1;
+	k.cmdline_max = load_le32(field(&k, BP_CMDLINE_SIZE));
+	*ret = k;
+	return 0;
+}
+
+void linux_hand_over(const struct boot_source *src, const struct kernel *kernel,
+	const struct initrd *initrd, const struct gmem *mem)
+{
+	uint8_t bp[BP_SIZE] = { 0 };
+
+	memcpy(bp + LINUX_HEADER_OFFSET, kernel->header, sizeof(kernel->header));
+	/* For an ELF kernel the header is empty so far; these are what Linux looks at. */
+	store_le16(bp + BP_BOOT_FLAG, BOOT_FLAG);
+	store_le32(bp + BP_HEADER, HEADER_MAGIC);
+	if (!load_le16(bp + BP_VERSION))
+		store_le16(bp + BP_VERSION, VERSION_2_12);
+	bp[BP_TYPE_OF_LOADER] = LOADER_UNREGISTERED;
+	bp[BP_LOADFLAGS] |= LOADED_HIGH;
+	store_le32(bp + BP_RAMDISK_IMAGE, (uint32_t)initrd->gpa);
+	store_le32(bp + BP_RAMDISK_SIZE, (uint32_t)initrd->size);
+	store_le32(bp + BP_CMD_LINE_PTR, LAYOUT_CMDLINE);
+	store_le64(bp + BP_SETUP_DATA, 0);
+	store_le64(bp + BP_ACPI_RSDP_ADDR, src->rsdp);
+	bp[BP_E820_ENTRIES] = (uint8_t)src->e820->count;
+	for (unsigned i = 0; i < src->e820->count; i++) {
+		const struct e820_entry *e = &src->e820->entry[i];
+		uint8_t *p = bp + BP_E820_TABLE + i * E820_ENTRY_SIZE;
+		store_le64(p, e->base);
+		store_le64(p + 8, e->size);
+		store_le32(p + 16, e->type);
+	}
+	gmem_write(mem, LAYOUT_ZERO_PAGE, bp, sizeof(bp));
+}
