@@ -15,6 +15,7 @@
 /* 32-bit PCI memory, outside the ECAM window as the host bridge's _CRS demands. */
 #define LAYOUT_PCI32_BASE 0xC0000000
 #define LAYOUT_PCI32_SIZE 0x20000000
+#define LAYOUT_PCI32_LAST 0xDFFFFFFF /* last byte; ASL has no arithmetic where it is needed */
 
 /* ECAM (PCIe 5.0, 7.2.2): 1 MiB a bus, up to 256 buses. */
 #define LAYOUT_ECAM_BASE     0xE0000000
