@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a machine is to be made of: the typed form of the options that the command line and
+ * lacuna_config_set() share. Holds no resource but memory; whether a file exists or the host has
+ * enough RAM is found out by whoever opens or maps it. One thread at a time.
+ */
+#ifndef MACHINE_CONFIG_H
+#define MACHINE_CONFIG_H
+
+#include <lacuna/error.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "util/log.h"
+
+#define MACHINE_CPUS_MAX   254 /* every APIC id fits the 8 bits of an IOAPIC or MSI destination */
+#define MACHINE_MEMORY_MIN ((uint64_t)32 << 20)
+#define MACHINE_MARKER_MAX 255
+
+enum machine_pci_config {
+	MACHINE_PCI_ECAM,  /* the window only */
+	MACHINE_PCI_BOTH,  /* the window and ports 0xCF8-0xCFF */
+	MACHINE_PCI_TYPE1, /* the ports only */
+};
+
+enum machine_pci_window {
+	MACHINE_WINDOW_AUTO,   /* memory where the host can, else trap */
+	MACHINE_WINDOW_MEMORY, /* an error where the host can't */
+	MACHINE_WINDOW_TRAP,
+};
+
+enum machine_serial {
+	MACHINE_SERIAL_OFF,
+	MACHINE_SERIAL_STDIO, /* descriptors 0 and 1, with the escape Ctrl-a x */
+	MACHINE_SERIAL_FILE,  /* output to a file, no input */
+	MACHINE_SERIAL_FD,    /* two descriptors of the caller's, which stay the caller's */
+};
+
+struct machine_device_option {
+	char *option; /* "disk" */
+	char *text;   /* for keyval_parse() */
+};
+
+struct machine_config {
+	unsigned cpus;
+	uint64_t memory; /* bytes, a multiple of 4 KiB */
+	bool hugepages;
+
+	char *kernel, *initrd; /* NULL: the built-in probe guest; none */
+	char *cmdline;         /* the user's part; NULL: none given */
+	bool add_cmdline;      /* lacuna adds what suits its machine */
+
+	struct {
+		enum machine_serial kind;
+		char *path;  /* MACHINE_SERIAL_FILE */
+		int in, out; /* MACHINE_SERIAL_STDIO and MACHINE_SERIAL_FD */
+	} serial;
+
+	struct {
+		enum machine_pci_config config;
+		enum machine_pci_window window;
+		unsigned buses; /* 1 to 256; 0: as many as are needed */
+		int pv_bit;     /* see include/abi/pvbit.h; -1: off */
+	} pci;
+
+	struct machine_device_option *devices; /* in the order given */
+	size_t device_count;
+
+	char *marker;        /* NULL: none */
+	uint64_t timeout_us; /* 0: none */
+	struct log log;
+
+	uint32_t given; /* a bit for each row of the option table that was set */
+};
+
+void machine_config_init(struct machine_config *config);
+void machine_config_done(struct machine_config *config);
+
+/*
+ * Sets one option. -EINVAL: no such key, or a value that is not of its form; -ERANGE; -EEXIST: the
+ * second time for a key that makes no device. After an error @config is as it was.
+ */
+int machine_config_set(struct machine_config *config, const char *key, const char *value,
+	struct lacuna_error **err);
+
+/* What no single option can tell: -EINVAL for options that contradict each other. */
+int machine_config_check(const struct machine_config *config, struct lacuna_error **err);
+
+#endif
