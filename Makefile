@@ -125,7 +125,7 @@ $(BUILD)/acpi/%.aml: acpi/%.asl include/abi/layout.h
 # --- freestanding guests -----------------------------------------------------------------------------------------------
 FW_CFLAGS := -std=c17 -O2 -g -ffreestanding -fno-pic -fno-pie -mcmodel=small -mno-red-zone -mgeneral-regs-only \
 	-fno-stack-protector -fcf-protection=none -fno-asynchronous-unwind-tables -fno-strict-aliasing \
-	-fno-builtin -fno-tree-loop-distribute-patterns \
+	-fno-builtin \
 	-Wall -Wextra -Wshadow -Wmissing-prototypes -Wno-unused-parameter -Iinclude -Ifirmware
 ifeq ($(WERROR),1)
 FW_CFLAGS += -Werror
@@ -144,7 +144,7 @@ $(BUILD)/fw/%.o: %.S
 define fw_link
 	$(say) LINK $@
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(FW_CFLAGS) -nostdlib -static -no-pie -Wl,-T,firmware/guest.ld -Wl,--build-id=none -Wl,-z,noexecstack \
+	$(Q)$(CC) $(FW_CFLAGS) -nostdlib -static -Wl,-T,firmware/guest.ld -Wl,--build-id=none -Wl,-z,noexecstack \
 		-Wl,--no-warn-rwx-segments -o $@ $(filter %.o,$^)
 endef
 
