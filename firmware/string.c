@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Memory and string helpers; the bulk ones are string instructions (string.h says why). */
+#include "string.h"
+
+void *memcpy(void *to, const void *from, size_t len)
+{
+	void *d = to;
+	__asm__ volatile("rep movsb" : "+D"(d), "+S"(from), "+c"(len) : : "memory");
+	return to;
+}
+
+void *memmove(void *to, const void *from, size_t len)
+{
+	uint8_t *d = (uint8_t *)to + len - 1;
+	const uint8_t *s = (const uint8_t *)from + len - 1;
+	if (to <= from)
+		return memcpy(to, from, len);
+	__asm__ volatile("std; rep movsb; cld" : "+D"(d), "+S"(s), "+c"(len) : : "memory");
+	return to;
+}
+
+void *memset(void *to, int byte, size_t len)
+{
+	void *d = to;
+	__asm__ volatile("rep stosb" : "+D"(d), "+c"(len) : "a"(byte) : "memory");
+	return to;
+}
+
+int memcmp(const void *a, const void *b, size_t len)
+{
+	const uint8_t *x = a, *y = b;
+	for (; len; len--, x++, y++)
+		if (*x != *y)
+			return *x - *y;
+	return 0;
+}
+
+size_t strlen(const char *s)
+{
+	size_t n = 0;
+	while (s[n])
+		n++;
+	return n;
+}
+
+int strncmp(const char *a, const char *b, size_t len)
+{
+	for (; len; len--, a++, b++)
+		if (*a != *b || !*a)
+			return (uint8_t)*a - (uint8_t)*b;
+	return 0;
+}
+
+bool str_equal(const char *a, const char *b)
+{
+	return strncmp(a, b, SIZE_MAX) == 0;
+}
+
+size_t count_ones(const volatile uint32_t *p, size_t count)
+{
+	uint64_t left = count, all_ones = UINT32_MAX;
+	bool equal;
+	if (!count)
+		return 0;
+	__asm__ volatile("repe scasl"
+			 : "=@cce"(equal), "+D"(p), "+c"(left)
+			 : "a"(all_ones)
+			 : "memory");
+	return count - left - (equal ? 0 : 1);
+}
