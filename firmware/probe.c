@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * The built-in guest: enumerates PCI as the machine is configured, tells what it found and what the
+ * accesses cost, and powers off. Options on the command line:
+ *   probe.scan=linux|all         function 0 of every slot and 1-7 where it is multifunction
+ *                                (default), or every function of every bus
+ *   probe.mech=auto|ecam|type1   auto: as a kernel chooses that knows the paravirtual bit
+ *   probe.pv-bit=N               the bit's number in KVM's feature leaf
+ *   probe.passes=N               2: the first pass is cold, the others are warm
+ *   probe.quiet                  the last line only
+ * The last line is one JSON object. Ends with exit code 1 when it saw a contradiction.
+ */
+#include <abi/pvbit.h>
+#include <stddef.h>
+
+#include "cmdline.h"
+#include "guest.h"
+#include "hypervisor.h"
+#include "io.h"
+#include "pci.h"
+#include "print.h"
+#include "string.h"
+
+#define FOUND_MAX 4096
+
+struct scan {
+	enum pci_mechanism mechanism;
+	bool all, quiet;
+	unsigned passes;
+	unsigned found; /* may exceed FOUND_MAX; bdf[] then holds the first ones */
+	uint16_t bdf[FOUND_MAX];
+};
+
+struct pass {
+	uint64_t reads, ticks;
+	unsigned found;
+	uint64_t hash; /* over bdf and vendor/device of each function, in order */
+};
+
+static struct scan scan;
+
+static void choose_mechanism(bool bit)
+{
+	if (cmdline_is("probe.mech", "ecam"))
+		scan.mechanism = PCI_ECAM;
+	else if (cmdline_is("probe.mech", "type1"))
+		scan.mechanism = PCI_TYPE1;
+	else if (pci.ecam && (bit || !pci.type1))
+		scan.mechanism = PCI_ECAM;
+	else
+		scan.mechanism = PCI_TYPE1;
+}
+
+static void note(struct pass *pass, unsigned bdf)
+{
+	if (pass->found < FOUND_MAX)
+		scan.bdf[pass->found] = bdf;
+	pass->found++;
+	pass->hash = hash_add(
+		hash_add(pass->hash, bdf), pci_read(scan.mechanism, bdf, PCI_VENDOR_ID, 4));
+	pass->reads++;
+}
+
+/* Notes every @step-th function from @bdf up to @end. */
+static void sweep(struct pass *pass, unsigned bdf, unsigned end, unsigned step, bool functions)
+{
+	while (bdf < end) {
+		unsigned hit = pci_next(scan.mechanism, bdf, end, step);
+		pass->reads += (hit - bdf + step - 1) / step;
+		if (hit == end)
+			break;
+		pass->reads++;
+		note(pass, hit);
+		if (functions && pci_read(scan.mechanism, hit, PCI_HEADER_TYPE, 1) & 0x80)
+			sweep(pass, hit + 1, hit + 8, 1, false);
+		pass->reads += functions;
+		bdf = hit + step;
+	}
+}
+
+static struct pass run_pass(void)
+{
+	struct pass pass = { .hash = HASH_START };
+	uint64_t start = rdtsc();
+	sweep(&pass, 0, pci.buses * 256, scan.all ? 1 : 8, !scan.all);
+	pass.ticks = rdtsc() - start;
+	return pass;
+}
+
+/* Nanoseconds, or 0 where the clock's frequency is unknown. */
+static uint64_t to_ns(uint64_t ticks, uint64_t khz)
+{
+	return khz ? ticks / khz * 1000000 + ticks % khz * 1000000 / khz : 0;
+}
+
+static void describe(unsigned bdf)
+{
+	uint32_t id = pci_read(scan.mechanism, bdf, PCI_VENDOR_ID, 4);
+	uint32_t class = pci_read(scan.mechanism, bdf, PCI_CLASS_REVISION, 4);
+	print("  %02x:%02x.%u %04x:%04x class %06x rev %02x", bdf >> 8, bdf >> 3 & 31, bdf & 7,
+		id & 0xffff, id >> 16, class >> 8, class & 0xff);
+	bool plain = (pci_read(scan.mechanism, bdf, PCI_HEADER_TYPE, 1) & 0x7f) == 0;
+	for (unsigned i = 0; plain && i < 6; i++) {
+		struct pci_bar bar = pci_bar_get(bdf, i);
+		if (bar.size)
+			print(" bar%u 0x%lx+0x%lx", i, bar.base, bar.size);
+		if (bar.is_64)
+			i++;
+	}
+	print("\n");
+}
+
+/* The headers of all functions found, as the mechanism shows them. */
+static uint64_t header_hash(enum pci_mechanism mechanism)
+{
+	uint64_t hash = HASH_START;
+	for (unsigned i = 0; i < scan.found && i < FOUND_MAX; i++) {
+		hash = hash_add(hash, scan.bdf[i]);
+		for (unsigned offset = 0; offset < 256; offset += 4)
+			hash = hash_add(hash, pci_read(mechanism, scan.bdf[i], offset, 4));
+	}
+	return hash;
+}
+
+static int complain(const char *what)
+{
+	print("probe: CONTRADICTION: %s\n", what);
+	return 1;
+}
+
+static void report_start(bool bit)
+{
+	print("lacuna probe: ");
+	if (pci.ecam)
+		print("MCFG: ECAM at 0x%lx, %u buses; ", pci.ecam_base, pci.buses);
+	else
+		print("no MCFG; ");
+	print("type 1 %s; pv bit %s; using %s\n", pci.type1 ? "works" : "absent",
+		bit ? "set" : "clear", scan.mechanism == PCI_ECAM ? "ECAM" : "type 1");
+}
+
+static void report_pass(unsigned n, const struct pass *p, uint64_t khz)
+{
+	uint64_t ns = to_ns(p->ticks, khz);
+	print("probe: pass %u (%s): %u functions, %lu config reads in %lu us, %lu ns (%lu cycles) "
+	      "each\n",
+		n + 1, n ? "warm" : "cold", p->found, p->reads, ns / 1000, ns / p->reads,
+		p->ticks / p->reads);
+}
+
+int guest_main(void)
+{
+	char unused[2];
+	bool bit =
+		kvm_features() >> cmdline_number("probe.pv-bit", KVM_FEATURE_PCI_GO_MMCONFIG) & 1;
+	uint64_t khz = tsc_khz();
+	struct pass first = { 0 }, last = { 0 };
+	int status = 0;
+
+	pci_init();
+	choose_mechanism(bit);
+	scan.all = cmdline_is("probe.scan", "all");
+	scan.quiet = cmdline_get("probe.quiet", unused, sizeof(unused));
+	scan.passes = cmdline_number("probe.passes", 2);
+	if (scan.mechanism == PCI_ECAM && !pci.ecam)
+		return complain("ECAM was asked for and MCFG does not exist");
+	if (!scan.quiet)
+		report_start(bit);
+
+	for (unsigned n = 0; n < scan.passes || !n; n++) {
+		last = run_pass();
+		if (!n)
+			first = last;
+		if (!scan.quiet)
+			report_pass(n, &last, khz);
+		if (last.hash != first.hash)
+			status = complain("two passes found different functions");
+	}
+	scan.found = last.found;
+	if (!scan.found)
+		status = complain("not even a host bridge was found");
+	for (unsigned i = 0; !scan.quiet && i < scan.found && i < FOUND_MAX; i++)
+		describe(scan.bdf[i]);
+
+	uint64_t hash = header_hash(scan.mechanism);
+	if (pci.ecam && pci.type1 && header_hash(PCI_ECAM) != header_hash(PCI_TYPE1))
+		status = complain("ECAM and type 1 show different headers");
+	if (!scan.quiet)
+		print("probe: checksum 0x%016lx\n", hash);
+	print("{\"probe\":{\"mech\":\"%s\",\"scan\":\"%s\",\"pv_bit\":%s,\"buses\":%u,\"functions\":%u,"
+	      "\"reads\":%lu,\"passes\":%u,\"tsc_khz\":%lu,\"cold_ns\":%lu,\"warm_ns\":%lu,"
+	      "\"checksum\":\"0x%016lx\",\"ok\":%s}}\n",
+		scan.mechanism == PCI_ECAM ? "ecam" : "type1", scan.all ? "all" : "linux",
+		bit ? "true" : "false", pci.buses, scan.found, first.reads, scan.passes, khz,
+		to_ns(first.ticks, khz), to_ns(last.ticks, khz), hash, status ? "false" : "true");
+	if (status)
+		return status;
+	guest_power_off();
+}
