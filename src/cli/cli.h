@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the commands share: exit statuses and the one form that messages have. */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include <lacuna/vm.h>
+
+enum status {
+	STATUS_OK = 0,
+	STATUS_TIMEOUT = 124,
+	STATUS_FAILED = 125, /* lacuna's own failure, bad usage included */
+	STATUS_SIGNAL = 128, /* plus the number of the signal that ended lacuna */
+	STATUS_CRASH = 134,
+};
+
+/* Prints "lacuna: <message>" as one line on stderr; returns STATUS_FAILED. */
+int fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* As fail() with the message of @err, which is freed. */
+int fail_error(struct lacuna_error *err);
+
+/* The commands: argv[0] is the command's name; the result is the exit status. */
+int command_run(int argc, char **argv);
+int command_dump(int argc, char **argv);
+int command_doctor(int argc, char **argv);
+
+/* True if descriptor @fd (0 to 2) was open when lacuna was started. */
+bool was_open(int fd);
+
+#endif

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Option tables: the machine's own, the parser for all of them, and the help text. */
+#include "cli/opts.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/cli.h"
+
+#define HELP_COLUMN 28
+
+const struct opt machine_opts[] = {
+	{ "kernel", "FILE", "the built-in probe guest",
+		.help = "bzImage, or vmlinux with or without a PVH note" },
+	{ "initrd", "FILE", "none", .help = "initial RAM disk" },
+	{ "cmdline", "TEXT", "empty", .help = "kernel command line" },
+	{ "add-cmdline", "on|off", "on",
+		.help = "add 'reserve=0xcf8,8 pci=noearly', which spares Linux futile\n"
+			"port accesses, where config=ecam" },
+	{ "cpus", "N", "1", .help = "virtual CPUs, 1 to 254" },
+	{ "memory", "SIZE", "256M", .help = "guest RAM, 32M and up, with K, M, G or T" },
+	{ "hugepages", "on|off", "off", OPT_MAY_HAVE_VALUE, "on",
+		.help = "take guest RAM from the host's hugetlb pool" },
+	{ "disk", "path=FILE[,KEY=VALUE]...", "none", .many = true,
+		.help = "virtio block device: readonly=on|off [off], serial=TEXT [none]" },
+	{ "rng", NULL, "none", OPT_MAY_HAVE_VALUE, "", .many = true,
+		.help = "virtio entropy device" },
+	{ "pci", "KEY=VALUE[,...]", NULL,
+		.help = "config=ecam|both|type1 [ecam]: how configuration space is reached\n"
+			"window=auto|memory|trap [auto]: what is behind the ECAM window\n"
+			"buses=auto|1..256 [auto]: how many buses to announce\n"
+			"pv-bit=0..31|off [31]: CPUID bit that tells that ECAM is sound" },
+	{ "marker", "TEXT", "none",
+		.help = "note the time when the serial port first prints TEXT" },
+	{ "timeout", "TIME", "none", .help = "end the machine after 500ms, 10s, 2m ..." },
+	{ 0 },
+};
+
+static const struct opt *find(const struct opt *table, const char *name, size_t len)
+{
+	for (; table && table->name; table++)
+		if (!strncmp(table->name, name, len) && table->name[len] == '\0')
+			return table;
+	return NULL;
+}
+
+static int set_machine(const struct opt_parser *parser, const char *name, const char *value)
+{
+	struct lacuna_error *err = NULL;
+	if (lacuna_config_set(parser->config, name, value, &err) < 0)
+		return fail_error(err);
+	return STATUS_OK;
+}
+
+int opts_parse(const struct opt_parser *parser, int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++) {
+		const char *arg = argv[i], *name = arg + 2, *value = strchr(arg, '=');
+		if (strncmp(arg, "--", 2)) {
+			int status = parser->word ? parser->word(parser->opaque, arg)
+						  : fail("%s: unexpected argument '%s'",
+							    parser->command, arg);
+			if (status)
+				return status;
+			continue;
+		}
+		size_t len = value ? (size_t)(value++ - name) : strlen(name);
+		const struct opt *own = find(parser->own, name, len);
+		const struct opt *o = own ? own : find(machine_opts, name, len);
+		if (!o)
+			return fail("unknown option '--%.*s'; see 'lacuna help %s'", (int)len, name,
+				parser->command);
+		bool more = i + 1 < argc && strncmp(argv[i + 1], "--", 2);
+		if (value && o->value == OPT_NO_VALUE)
+			return fail("--%s takes no value", o->name);
+		if (!value && o->value != OPT_NO_VALUE && more)
+			value = argv[++i];
+		if (!value && o->value == OPT_NEEDS_VALUE)
+			return fail("--%s needs a value: --%s=%s", o->name, o->name, o->argument);
+		if (!value)
+			value = o->implied;
+		int status = own ? parser->set(parser->opaque, o->name, value)
+				 : set_machine(parser, o->name, value);
+		if (status)
+			return status;
+	}
+	return STATUS_OK;
+}
+
+void opts_help(const struct opt *table)
+{
+	for (; table->name; table++) {
+		int column = printf("  --%s%s%s", table->name, table->argument ? " " : "",
+			table->argument ? table->argument : "");
+		if (column >= HELP_COLUMN) {
+			printf("\n");
+			column = 0;
+		}
+		for (const char *p = table->help; *p;) {
+			size_t len = strcspn(p, "\n");
+			printf("%*s%.*s", HELP_COLUMN - column, "", (int)len, p);
+			p += len + (p[len] == '\n');
+			if (*p)
+				printf("\n");
+			column = 0;
+		}
+		if (table->fallback)
+			printf(" [%s]", table->fallback);
+		printf("%s\n", table->many ? "; may be given again" : "");
+	}
+}
+
+bool opts_want_help(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++)
+		if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))
+			return true;
+	return false;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Options of a command, from tables: "--name value" or "--name=value". The same tables make the
+ * help text. A row whose `config` is true is an option of the machine, known to liblacuna by the
+ * same name.
+ */
+#ifndef CLI_OPTS_H
+#define CLI_OPTS_H
+
+#include <lacuna/vm.h>
+
+enum opt_value {
+	OPT_NEEDS_VALUE,
+	OPT_MAY_HAVE_VALUE, /* .implied stands for a missing one */
+	OPT_NO_VALUE,
+};
+
+struct opt {
+	const char *name;     /* without "--"; NULL ends a table */
+	const char *argument; /* its form in the help text; NULL: none */
+	const char *fallback; /* what holds when it is not given; NULL: nothing to say */
+	enum opt_value value;
+	const char *implied;
+	const char *help;
+	bool many; /* may be given again; only for the help text */
+};
+
+/* The options of a machine: rows for lacuna_config_set(). */
+extern const struct opt machine_opts[];
+
+struct opt_parser {
+	const char *command;   /* "run", for messages */
+	const struct opt *own; /* rows of the command itself; they come before the machine's */
+	struct lacuna_config *config; /* takes the options of the machine */
+	/* One of the command's own options. Returns STATUS_OK or what fail() returned. */
+	int (*set)(void *opaque, const char *name, const char *value);
+	/* An argument that is not an option; NULL: there are none. */
+	int (*word)(void *opaque, const char *word);
+	void *opaque;
+};
+
+/* STATUS_OK, or STATUS_FAILED after a message. argv[0] is skipped. */
+int opts_parse(const struct opt_parser *parser, int argc, char **argv);
+
+/* Prints the rows of a table. */
+void opts_help(const struct opt *table);
+
+/* True if --help or -h is among the arguments. */
+bool opts_want_help(int argc, char **argv);
+
+#endif

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The signal thread: sigwaitinfo(2) in a loop, for the life of the program. */
+#include "cli/signals.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "cli/stats_json.h"
+#include "cli/terminal.h"
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct lacuna_vm *watched;
+static int caught;
+
+static void ask_for_end(int sig)
+{
+	pthread_mutex_lock(&lock);
+	if (!caught)
+		caught = sig;
+	if (watched) {
+		lacuna_vm_stop(watched);
+	} else { /* the machine is still being made, or freed: nothing of it needs saving */
+		terminal_close();
+		stats_file_discard();
+		_exit(sig == SIGHUP ? STATUS_FAILED : STATUS_SIGNAL + sig);
+	}
+	pthread_mutex_unlock(&lock);
+}
+
+static void *signal_thread(void *opaque)
+{
+	sigset_t set;
+	pthread_sigmask(SIG_SETMASK, NULL, &set);
+	for (;;) {
+		int sig = sigwaitinfo(&set, NULL);
+		if (sig == SIGTSTP) {
+			terminal_restore();
+			kill(getpid(), SIGSTOP);
+		} else if (sig == SIGCONT) {
+			terminal_resume();
+		} else if (sig > 0) {
+			ask_for_end(sig);
+		}
+	}
+	return opaque;
+}
+
+int signals_open(void)
+{
+	static const int taken[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT };
+	sigset_t set;
+	pthread_t thread;
+	pthread_attr_t attr;
+	sigemptyset(&set);
+	for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++) {
+		struct sigaction old;
+		/* nohup(1) and shells without job control have some of them ignored: left alone */
+		sigaction(taken[i], NULL, &old);
+		if (old.sa_handler != SIG_IGN)
+			sigaddset(&set, taken[i]);
+	}
+	int rc = pthread_sigmask(SIG_SETMASK, &set, NULL);
+	if (rc)
+		return -rc;
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	rc = pthread_create(&thread, &attr, signal_thread, NULL);
+	pthread_attr_destroy(&attr);
+	return -rc;
+}
+
+void signals_watch(struct lacuna_vm *vm)
+{
+	pthread_mutex_lock(&lock);
+	watched = vm;
+	pthread_mutex_unlock(&lock);
+}
+
+int signals_caught(void)
+{
+	pthread_mutex_lock(&lock);
+	int sig = caught;
+	pthread_mutex_unlock(&lock);
+	return sig;
+}
