@@ -115,8 +115,8 @@ static int run_help(void)
 {
 	printf("Usage: lacuna run [OPTIONS]\n\n"
 	       "Runs a virtual machine until it ends. Options, with their defaults in brackets:\n");
-	opts_help(run_opts);
 	opts_help(machine_opts);
+	opts_help(run_opts);
 	printf("\nExit status: 0 after a power-off, a reset or Ctrl-a x; N when the guest wrote N to port\n"
 	       "0xF4; 124 after --timeout; 125 when lacuna itself failed; 134 when the guest crashed;\n"
 	       "128 + N when signal N ended lacuna.\n");
