@@ -195,6 +195,12 @@ check-cli: tests ## black-box tests of the command line only
 check-layers: ## an #include may point to a lower layer only
 	$(Q)tools/check-layers
 
+flags-hosted: # for tools/lint
+	@echo $(LAC_CPPFLAGS) -std=c17 -pthread
+
+flags-guest:
+	@echo $(FW_CFLAGS)
+
 lint: check-layers ## clang-format, clang-tidy, cppcheck
 	$(Q)tools/lint
 
@@ -212,6 +218,6 @@ uninstall: ## remove what install put there
 clean: ## remove the build folder
 	rm -rf $(BUILD)
 
-.PHONY: all help tests setup run check check-unit check-direct check-nested check-cli check-layers lint ci install uninstall clean FORCE
+.PHONY: flags-hosted flags-guest all help tests setup run check check-unit check-direct check-nested check-cli check-layers lint ci install uninstall clean FORCE
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)

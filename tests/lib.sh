@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+# What the shell tests share. A test script sources this, calls check/skip, and ends with `finish`; tests/run reads the
+# TAP lines. $LACUNA is the program, $BUILD the build folder, $tmp a folder of the script's own, removed at its end.
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+BUILD=$(realpath -m "${BUILD:-$top/build}")
+LACUNA=${LACUNA:-$BUILD/lacuna}
+tmp=$(mktemp -d "${TMPDIR:-/tmp}/lacuna-test.XXXXXX")
+trap 'rm -rf "$tmp"' EXIT
+tap_count=0
+tap_failed=0
+
+ok() { # NAME
+	tap_count=$((tap_count + 1))
+	echo "ok - $1"
+}
+
+not_ok() { # NAME [DETAIL...]
+	tap_count=$((tap_count + 1))
+	tap_failed=$((tap_failed + 1))
+	echo "not ok - $1"
+	shift
+	[ $# -eq 0 ] || printf '%s\n' "$@" | sed 's/^/#   /'
+}
+
+skip() { # NAME REASON
+	tap_count=$((tap_count + 1))
+	echo "ok - $1 # SKIP $2"
+}
+
+finish() {
+	echo "1..$tap_count"
+	exit $((tap_failed > 0))
+}
+
+check() { # NAME COMMAND...: passes when the command succeeds; its output is the detail of a failure
+	local name=$1 out
+	shift
+	if out=$("$@" 2>&1); then
+		ok "$name"
+	else
+		not_ok "$name" "failed: $*" "$out"
+	fi
+}
+
+same() { # NAME EXPECTED ACTUAL
+	if [ "$2" = "$3" ]; then ok "$1"; else not_ok "$1" "expected: $2" "found:    $3"; fi
+}
+
+holds() { # NAME JQ-FILTER FILE: the filter is true of the JSON file
+	local found
+	if jq -e "$2" "$3" >/dev/null 2>"$tmp/jq"; then
+		ok "$1"
+	else
+		found=$(jq -c '[.exits, .end]' "$3" 2>&1)
+		not_ok "$1" "not true: $2" "$(cat "$tmp/jq")" "$found"
+	fi
+}
+
+refused() { # NAME PATTERN COMMAND...: status 125, nothing on stdout, one line on stderr that PATTERN (grep -E) matches
+	local name=$1 pattern=$2 status=0 lines
+	shift 2
+	timeout 20 "$@" >"$tmp/out" 2>"$tmp/err" </dev/null || status=$?
+	lines=$(wc -l <"$tmp/err")
+	if [ "$status" = 125 ] && [ "$lines" = 1 ] && [ ! -s "$tmp/out" ] && grep -qE -- "$pattern" "$tmp/err"; then
+		ok "$name"
+	else
+		not_ok "$name" "status $status (want 125), $lines lines (want one that matches '$pattern'):" \
+			"$(head -c 2000 "$tmp/err")" "$(head -c 500 "$tmp/out")"
+	fi
+}

@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The figures of a stock boot: 1 vCPU, blk and rng, `console=ttyS0 quiet`, power-on to power-off; and that 256 buses
+# cost no more than one. Counted by lacuna and, once, by the kernel's tracepoints.
+. "$(dirname "$0")/../lib.sh"
+. "$top/tests/nested/lib.sh"
+. "$top/tests/bed/count.sh"
+guest_files
+truncate -s 64M "$tmp/disk.img"
+
+counted=
+if count_available; then
+	count_start
+	counted=yes
+fi
+boot figures boot --disk "path=$tmp/disk.img" --rng --pci buses=1
+[ -z "$counted" ] || count_stop 0xe0000000 >"$tmp/counts"
+ends "stock boot to power-off" 0 poweroff
+one=$stats
+jq -c '{time_us, exits, coalesced}' "$one" | sed 's/^/# /'
+
+holds "PCI config ports: at most 15 exits" \
+	'.exits.pci_config | .type1_read + .type1_write <= 15' "$one"
+holds "ECAM reads: no exit" '.exits.pci_config.ecam_read == 0' "$one"
+holds "ECAM writes to present functions were counted" '.exits.pci_config.ecam_write > 0' "$one"
+holds "absent functions: no exit" '.exits.pci_config.absent == 0' "$one"
+holds "all returns to userspace: at most 1200" '.exits.total > 0 and .exits.total <= 1200' "$one"
+holds "serial port: at most 300 exits" '.exits.pio.serial <= 300' "$one"
+holds "CMOS: at most 10 exits" '.exits.pio.cmos <= 10' "$one"
+holds "reasons add up to the total" '(.exits.by_reason | add) == .exits.total' "$one"
+holds "the window is memory" '.machine.pci.window == "memory"' "$one"
+holds "host bridge, blk and rng are the functions" '.machine.pci.functions == 3' "$one"
+holds "times are in order" '.time_us | 0 < .first_entry and .first_entry < .marker and .marker < .end' "$one"
+
+if [ -n "$counted" ]; then
+	sed 's/^/# tracepoints: /' "$tmp/counts"
+	count() { sed -n "s/^$1 //p" "$tmp/counts"; }
+	same "tracepoints: the same exits in all" "$(count exits)" "$(jq .exits.total "$one")"
+	same "tracepoints: the same port exits" "$(count exits_io)" "$(jq .exits.by_reason.io "$one")"
+	same "tracepoints: the same MMIO exits" "$(count exits_mmio)" "$(jq .exits.by_reason.mmio "$one")"
+	same "tracepoints: no ECAM read left the guest" 0 "$(count ecam_read)"
+	check "tracepoints: PCI config ports at most 15" test "$(($(count port_config_read) + $(count port_config_write)))" -le 15
+else
+	skip "tracepoints: the same exits" "tracefs needs root and is not readable here"
+fi
+
+boot figures256 boot --disk "path=$tmp/disk.img" --rng --pci buses=256
+ends "stock boot with 256 buses" 0 poweroff
+jq -c '{time_us, exits, coalesced}' "$stats" | sed 's/^/# /'
+holds "256 buses: ECAM reads and absent functions, no exit" \
+	'.exits.pci_config | .ecam_read == 0 and .absent == 0' "$stats"
+check "256 buses: exits within 5 % of one bus" jq -en --slurpfile a "$one" --slurpfile b "$stats" \
+	'($a[0].exits.total) as $x | ($b[0].exits.total) as $y | (($x - $y) | fabs) <= 0.05 * $x'
+holds "256 buses: MCFG announces them" '.machine.pci.buses == 256' "$stats"
+
+words=initcall_debug
+boot initcall initcall --disk "path=$tmp/disk.img" --rng --pci buses=256
+ends "boot with initcall_debug" 0 poweroff
+t=$(said pci_subsys_init)
+echo "# pci_subsys_init with 256 buses: ${t:-unknown} us"
+check "pci_subsys_init takes at most 60 ms with 256 buses" test "${t:-999999}" -le 60000
+finish

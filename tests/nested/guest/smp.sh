@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: Apache-2.0
+# Runs something on each CPU, then ends through the exit-code port (0xF4).
+. /tests/lib.sh
+say cpus "$(nproc)"
+cpu=0 worked=0
+while [ $cpu -lt "$(nproc)" ]; do
+	[ "$(taskset "$(printf %x $((1 << cpu)))" sed -n 's/^Cpus_allowed_list:[^0-9]*//p' /proc/self/status)" = $cpu ] &&
+		worked=$((worked + 1))
+	cpu=$((cpu + 1))
+done
+say worked $worked
+say clock "$(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)"
+say apic "$(dmesg | grep -ciE 'x2apic (enabled|mode)|switched APIC routing to.*x2apic')"
+printf '\052' | dd of=/dev/port bs=1 seek=244 2>/dev/null
