@@ -48,12 +48,12 @@ same() { # NAME EXPECTED ACTUAL
 }
 
 holds() { # NAME JQ-FILTER FILE: the filter is true of the JSON file
-	local found
-	if jq -e "$2" "$3" >/dev/null 2>"$tmp/jq"; then
+	local found=missing
+	if jq -e "$2" "$3" >/dev/null 2>&1; then
 		ok "$1"
 	else
-		found=$(jq -c '[.exits, .end]' "$3" 2>&1)
-		not_ok "$1" "not true: $2" "$(cat "$tmp/jq")" "$found"
+		[ ! -s "$3" ] || found=$(jq -c '[.exits, .end]' "$3" 2>&1)
+		not_ok "$1" "not true: $2" "statistics: $found"
 	fi
 }
 
