@@ -39,6 +39,7 @@ struct pci_bar {
 	bool is_64;    /* the next BAR is its upper half */
 	bool prefetchable;
 	uint64_t base;        /* where it answers now, or PCI_BAR_UNMAPPED */
+	bool blocked;         /* decodes, but another BAR has the range */
 	struct region region; /* on the mmio bus while mapped; base is kept by this layer */
 };
 

@@ -33,6 +33,9 @@ struct pci_host_config {
 	struct bus *pio, *mmio;
 	const struct msi_ops *msi;
 	void *msi_opaque;
+	/* port 0xCF9 lies inside CONFIG_ADDRESS; byte accesses to it go here */
+	const struct region_ops *reset_ops;
+	void *reset_opaque;
 	const struct log *log;
 };
 
@@ -41,6 +44,7 @@ struct pci_host {
 	pthread_mutex_t lock;           /* config writes, BAR moves, the address register */
 	struct pci_function **function; /* [buses * 256], by bus << 8 | devfn; NULL: absent */
 	unsigned function_count;
+	unsigned blocked_bars;     /* see struct pci_bar */
 	uint64_t next32, next64; /* where the next BAR goes */
 	uint32_t address;        /* CONFIG_ADDRESS, PCI 3.0, 3.2.2.3.2 */
 	struct pci_function bridge;
@@ -58,11 +62,17 @@ void pci_host_free(struct pci_host *host);
  */
 int pci_host_add(struct pci_host *host, struct pci_function *f, struct lacuna_error **err);
 
+/* Takes @f off its bus. pci_function_done() calls it. No vCPU runs. */
+void pci_host_remove(struct pci_host *host, struct pci_function *f);
+
 /* Reads and writes as the trap paths do; absent functions read all ones. Any thread. Used by the
  * tests as the reference. */
 uint64_t pci_host_read(struct pci_host *host, unsigned bdf, unsigned offset, unsigned size);
 void pci_host_write(
 	struct pci_host *host, unsigned bdf, unsigned offset, uint64_t value, unsigned size);
+
+/* A write to CONFIG_ADDRESS that came through KVM's coalesced ring: it made no exit, so it is not counted as one. */
+void pci_host_set_address(struct pci_host *host, uint32_t address);
 
 static inline struct pci_function *pci_host_find(const struct pci_host *host, unsigned bdf)
 {

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+/* The public calls on a VM: thin wrappers around src/machine. */
+#include <lacuna/vm.h>
+#include <string.h>
+
+#include "api/config.h"
+#include "kvm/exit_reason.h"
+#include "machine/machine.h"
+#include "util/bytes.h"
+
+/* A VM is a machine; the public name says nothing about what is inside. */
+static struct machine *of(const struct lacuna_vm *vm)
+{
+	return (struct machine *)(uintptr_t)vm;
+}
+
+LACUNA_API int lacuna_vm_new(
+	const struct lacuna_config *config, struct lacuna_vm **ret, struct lacuna_error **err)
+{
+	struct machine *m;
+	int rc = machine_new(&config->machine, &m, err);
+	if (rc == 0)
+		*ret = (struct lacuna_vm *)(void *)m;
+	return rc;
+}
+
+LACUNA_API void lacuna_vm_free(struct lacuna_vm *vm)
+{
+	machine_free(of(vm));
+}
+
+LACUNA_API int lacuna_vm_start(struct lacuna_vm *vm, struct lacuna_error **err)
+{
+	return machine_start(of(vm), err);
+}
+
+LACUNA_API int lacuna_vm_wait(struct lacuna_vm *vm, enum lacuna_end_reason *ret_reason, int *ret_code,
+	struct lacuna_error **err)
+{
+	return machine_wait(of(vm), ret_reason, ret_code, err);
+}
+
+LACUNA_API int lacuna_vm_end_fd(const struct lacuna_vm *vm)
+{
+	return machine_end_fd(of(vm));
+}
+
+LACUNA_API const char *lacuna_vm_end_message(const struct lacuna_vm *vm)
+{
+	return machine_end_message(of(vm));
+}
+
+LACUNA_API void lacuna_vm_stop(struct lacuna_vm *vm)
+{
+	machine_end(of(vm), LACUNA_END_STOPPED, 0, NULL);
+}
+
+LACUNA_API void lacuna_vm_power_button(struct lacuna_vm *vm)
+{
+	machine_power_button(of(vm));
+}
+
+LACUNA_API void lacuna_vm_stats(const struct lacuna_vm *vm, struct lacuna_stats *stats)
+{
+	struct lacuna_stats all;
+	machine_stats(of(vm), &all);
+	/* A caller built against another version has another size: it gets the fields both know. */
+	size_t size = min_u64(stats->size, sizeof(all));
+	all.size = stats->size;
+	memcpy(stats, &all, size);
+}
+
+LACUNA_API int lacuna_vm_kvm_stats(const struct lacuna_vm *vm,
+	void (*fn)(void *opaque, const char *name, uint64_t value), void *opaque)
+{
+	return machine_kvm_stats(of(vm), fn, opaque);
+}
+
+LACUNA_API int lacuna_vm_dump(struct lacuna_vm *vm, const char *what,
+	int (*fn)(void *opaque, const char *name, const void *data, size_t size), void *opaque,
+	struct lacuna_error **err)
+{
+	return machine_dump(of(vm), what, fn, opaque, err);
+}

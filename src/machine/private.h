@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of src/machine share. Nobody else includes this, but tests/direct, which looks behind the window. */
+#ifndef MACHINE_PRIVATE_H
+#define MACHINE_PRIVATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "boot/acpi.h"
+#include "boot/boot.h"
+#include "bus/bus.h"
+#include "bus/irq.h"
+#include "dev/device.h"
+#include "kvm/irq.h"
+#include "kvm/vcpu.h"
+#include "kvm/vm.h"
+#include "loop/loop.h"
+#include "machine/machine.h"
+#include "mem/gmem.h"
+#include "pci/ecam.h"
+#include "pci/host.h"
+#include "util/match.h"
+
+struct chardev;
+struct serial;
+struct reset;
+struct ged;
+struct exit_port;
+struct kvm_cpuid2;
+
+/* Counters of one vCPU: written by its thread, read by any. */
+struct vcpu_counters {
+	_Atomic uint64_t total;
+	_Atomic uint64_t by_reason[LACUNA_EXIT_REASONS];
+	_Atomic uint64_t pio_serial, pio_cmos, pio_reset, pio_other;
+	_Atomic uint64_t mmio_bar, mmio_other;
+};
+
+struct vcpu {
+	struct machine *machine;
+	struct kvm_vcpu kvm;
+	pthread_t thread;
+	bool created; /* the thread must be joined */
+	pthread_t self; /* the same, for kicks; valid while `signalable` */
+	_Atomic bool signalable; /* set by the thread itself before its first run */
+	struct vcpu_counters counters;
+};
+
+struct machine {
+	struct log log;
+	uint64_t start_ns; /* when machine_new was called; times count from here */
+
+	/* fixed once machine_new has returned */
+	int kvm_fd;
+	struct kvm_vm vm;
+	struct kvm_irq irq;
+	struct gmem *mem;
+	struct bus pio, mmio;
+	struct pci_host *pci;
+	struct ecam_window *window; /* NULL: it traps, or there is none */
+	enum machine_pci_config pci_config;
+	char window_why[160];
+	struct loop *loop;
+	struct e820 e820;
+	struct acpi_tables acpi;
+	char *cmdline;
+	struct vcpu *vcpu;
+	unsigned vcpu_count;
+	struct device **device;
+	unsigned device_count, devices_started;
+	uint64_t timeout_us;
+
+	/* the platform's own devices */
+	struct irqline serial_irq, ged_irq;
+	struct chardev *console;
+	struct serial *serial;
+	struct reset *reset;
+	struct ged *ged;
+	struct exit_port *exit_port;
+
+	/* KVM's coalesced ring */
+	pthread_mutex_t ring_lock;
+	_Atomic uint64_t coalesced_pio, coalesced_mmio;
+	struct loop_source *drain_timer, *timeout_timer;
+
+	struct match *marker;
+	_Atomic uint64_t marker_us, first_entry_us, end_us;
+
+	/* the life cycle */
+	pthread_mutex_t lock;
+	pthread_cond_t stopped;
+	bool started, start_failed, waited;
+	_Atomic unsigned running; /* vCPU threads that may still enter the guest */
+	_Atomic bool ending;
+	enum lacuna_end_reason end_reason; /* end_lock */
+	int end_code;
+	char end_message[256];
+	pthread_mutex_t end_lock;
+	int end_fd;
+};
+
+uint64_t machine_now_us(const struct machine *m);
+
+/* vcpus.c */
+int vcpus_new(struct machine *m, const struct machine_config *config, const struct boot_entry *entry,
+	const struct kvm_cpuid2 *supported, struct lacuna_error **err);
+int vcpus_start(struct machine *m, struct lacuna_error **err);
+void vcpus_kick(struct machine *m); /* end_lock held */
+void vcpus_join(struct machine *m);
+void vcpus_free(struct machine *m);
+void machine_drain_ring(struct machine *m);
+
+/* devices.c */
+int devices_new(struct machine *m, const struct machine_config *config, struct lacuna_error **err);
+int devices_start(struct machine *m, struct lacuna_error **err);
+void devices_stop(struct machine *m);
+void devices_free(struct machine *m);
+
+/* platform.c */
+int platform_new(struct machine *m, const struct machine_config *config, struct lacuna_error **err);
+int platform_connect_irqs(struct machine *m, struct lacuna_error **err);
+void platform_stop(struct machine *m); /* writes out the last output */
+void platform_free(struct machine *m);
+/* How the PCI host passes on port 0xCF9. */
+void platform_reset_port(struct machine *m, const struct region_ops **ret_ops, void **ret_opaque);
+
+/* window.c: the read-only slots and coalesced zones; the first slot number to use is @slot */
+int window_new(struct machine *m, const struct machine_config *config, unsigned slot,
+	struct lacuna_error **err);
+
+#endif

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+/* vCPU threads: run, find out why the guest came back, serve it, run again. */
+#include <abi/layout.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "arch/x86/cpuid.h"
+#include "arch/x86/regs.h"
+#include "dev/serial.h"
+#include "machine/private.h"
+#include "util/bytes.h"
+#include "util/err.h"
+#include "util/thread.h"
+
+static void bump(_Atomic uint64_t *counter)
+{
+	/* one writer: a plain add, made of two relaxed halves so that readers never see a torn value */
+	uint64_t n = atomic_load_explicit(counter, memory_order_relaxed);
+	atomic_store_explicit(counter, n + 1, memory_order_relaxed);
+}
+
+/* --- the coalesced ring ---------------------------------------------------------------------------------------------- */
+
+/*
+ * Writes that KVM kept for us, oldest first. MMIO ones went to absent functions and are dropped; port ones (the serial port's
+ * THR, CONFIG_ADDRESS) take effect now, before the access that caused this exit.
+ */
+void machine_drain_ring(struct machine *m)
+{
+	struct kvm_vcpu *any = &m->vcpu[0].kvm;
+	if (kvm_vcpu_ring_empty(any))
+		return;
+	LOCK_SCOPE(&m->ring_lock);
+	struct kvm_coalesced_write w;
+	while (kvm_vcpu_ring_pop(any, &w)) {
+		if (!w.pio) {
+			bump(&m->coalesced_mmio);
+			continue;
+		}
+		bump(&m->coalesced_pio);
+		if (w.addr == LAYOUT_PORT_PCI_ADDRESS && w.size == 4)
+			pci_host_set_address(m->pci, (uint32_t)w.value);
+		else
+			bus_write(&m->pio, w.addr, w.value, w.size);
+	}
+}
+
+/* --- exits ------------------------------------------------------------------------------------------------------------ */
+
+static enum region_class access_bus(struct bus *bus, const struct kvm_exit *e, uint8_t *data)
+{
+	if (e->write)
+		return bus_write(bus, e->addr, load_le(data, e->size), e->size);
+	uint64_t value;
+	enum region_class class = bus_read(bus, e->addr, e->size, &value);
+	store_le(data, value, e->size);
+	return class;
+}
+
+static void handle_io(struct vcpu *v, const struct kvm_exit *e)
+{
+	enum region_class class = REGION_OTHER;
+	for (unsigned i = 0; i < e->count; i++)
+		class = access_bus(&v->machine->pio, e, e->data + (size_t)i * e->size);
+	struct vcpu_counters *c = &v->counters;
+	switch (class) {
+	case REGION_PCI_TYPE1: /* the host has counted it */
+		break;
+	case REGION_SERIAL:
+		bump(&c->pio_serial);
+		break;
+	case REGION_CMOS:
+		bump(&c->pio_cmos);
+		break;
+	case REGION_RESET:
+		bump(&c->pio_reset);
+		break;
+	default:
+		bump(&c->pio_other);
+	}
+}
+
+static void handle_mmio(struct vcpu *v, const struct kvm_exit *e)
+{
+	enum region_class class = access_bus(&v->machine->mmio, e, e->data);
+	if (class == REGION_BAR)
+		bump(&v->counters.mmio_bar);
+	else if (class != REGION_ECAM)
+		bump(&v->counters.mmio_other);
+}
+
+static void crash(struct vcpu *v)
+{
+	char message[sizeof(v->machine->end_message)];
+	kvm_vcpu_describe_failure(&v->kvm, message, sizeof(message));
+	machine_end(v->machine, LACUNA_END_CRASH, 0, message);
+}
+
+/* False when this vCPU runs no more. */
+static bool run_once(struct vcpu *v)
+{
+	struct machine *m = v->machine;
+	struct kvm_exit e;
+	int rc = kvm_vcpu_run(&v->kvm, &e);
+	bump(&v->counters.total);
+	if (rc < 0) {
+		char message[sizeof(m->end_message)];
+		snprintf(message, sizeof(message), "vCPU %u: KVM_RUN: %s", v->kvm.index,
+			strerrordesc_np(-rc));
+		machine_end(m, LACUNA_END_CRASH, 0, message);
+		return false;
+	}
+	bump(&v->counters.by_reason[min_u64(e.reason, LACUNA_EXIT_REASONS - 1)]);
+	machine_drain_ring(m);
+	switch (e.kind) {
+	case KVM_VCPU_IO:
+		handle_io(v, &e);
+		break;
+	case KVM_VCPU_MMIO:
+		handle_mmio(v, &e);
+		break;
+	case KVM_VCPU_INTERRUPTED:
+	case KVM_VCPU_IGNORED:
+		break;
+	case KVM_VCPU_SHUTDOWN:
+	case KVM_VCPU_FAILED:
+		crash(v);
+		return false;
+	}
+	if (m->serial)
+		serial_settle(m->serial);
+	return true;
+}
+
+/* --- threads ----------------------------------------------------------------------------------------------------------- */
+
+static int kick_signal(void)
+{
+	return SIGRTMIN + LACUNA_KICK_SIGNAL_OFFSET;
+}
+
+/* Only its delivery matters: it makes KVM_RUN return. */
+static void on_kick(int signal)
+{
+	(void)signal;
+}
+
+static void install_kick_handler(void)
+{
+	struct sigaction action = { .sa_handler = on_kick };
+	sigaction(kick_signal(), &action, NULL);
+}
+
+static void *vcpu_thread(void *opaque)
+{
+	struct vcpu *v = opaque;
+	struct machine *m = v->machine;
+	char name[16];
+	snprintf(name, sizeof(name), "vcpu%u", v->kvm.index);
+	pthread_setname_np(pthread_self(), name);
+	v->self = pthread_self();
+	/*
+	 * Pairs with vcpus_kick(): it sets `ending` and then looks at `signalable`; we do the reverse. So either it sends the
+	 * signal, or we see `ending` here. A signal between the check and KVM_RUN is caught by immediate_exit.
+	 */
+	atomic_store(&v->signalable, true);
+	if (v->kvm.index == 0)
+		atomic_store(&m->first_entry_us, machine_now_us(m));
+	while (!atomic_load(&m->ending) && run_once(v))
+		;
+	if (atomic_fetch_sub(&m->running, 1) == 1) {
+		LOCK_SCOPE(&m->lock);
+		pthread_cond_broadcast(&m->stopped);
+		eventfd_signal(m->end_fd);
+	}
+	return NULL;
+}
+
+void vcpus_kick(struct machine *m)
+{
+	for (unsigned i = 0; i < m->vcpu_count; i++) {
+		struct vcpu *v = &m->vcpu[i];
+		kvm_vcpu_kick(&v->kvm);
+		if (atomic_load(&v->signalable))
+			pthread_kill(v->self, kick_signal());
+	}
+}
+
+int vcpus_start(struct machine *m, struct lacuna_error **err)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	pthread_once(&once, install_kick_handler);
+
+	/* A vCPU thread takes the kick and nothing else; threads inherit the mask. */
+	sigset_t mask, old;
+	sigfillset(&mask);
+	sigdelset(&mask, kick_signal());
+	pthread_sigmask(SIG_SETMASK, &mask, &old);
+	int rc = 0;
+	atomic_store(&m->running, m->vcpu_count);
+	for (unsigned i = 0; i < m->vcpu_count; i++) {
+		rc = pthread_create(&m->vcpu[i].thread, NULL, vcpu_thread, &m->vcpu[i]);
+		if (rc) {
+			atomic_fetch_sub(&m->running, m->vcpu_count - i);
+			break;
+		}
+		m->vcpu[i].created = true;
+	}
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return rc ? err_set(err, rc, "create a vCPU thread: %s", strerrordesc_np(rc)) : 0;
+}
+
+void vcpus_join(struct machine *m)
+{
+	/* Once joined, a thread must not be signalled any more; kicks come under this lock. */
+	pthread_mutex_lock(&m->end_lock);
+	for (unsigned i = 0; i < m->vcpu_count; i++)
+		atomic_store(&m->vcpu[i].signalable, false);
+	pthread_mutex_unlock(&m->end_lock);
+	for (unsigned i = 0; i < m->vcpu_count; i++) {
+		if (m->vcpu[i].created)
+			pthread_join(m->vcpu[i].thread, NULL);
+		m->vcpu[i].created = false;
+	}
+}
+
+static int vcpu_new(struct machine *m, unsigned index, const struct machine_config *config,
+	const struct boot_entry *entry, const struct kvm_cpuid2 *supported, struct lacuna_error **err)
+{
+	struct vcpu *v = &m->vcpu[index];
+	v->machine = m;
+	int rc = kvm_vcpu_init(&v->kvm, &m->vm, index, err);
+	if (rc < 0)
+		return rc;
+	struct cpuid_config c = {
+		.cpus = config->cpus,
+		.tsc_deadline = m->vm.tsc_deadline,
+		.tsc_khz = regs_tsc_khz(&m->vm, &v->kvm),
+		.pv_bit = config->pci.pv_bit,
+	};
+	struct kvm_cpuid2 *cpuid;
+	rc = cpuid_complete(supported, &c, index, &cpuid, err);
+	if (rc < 0)
+		return rc;
+	rc = cpuid_set(&v->kvm, cpuid, err);
+	free(cpuid);
+	return rc < 0 ? rc : regs_init(&v->kvm, entry, err);
+}
+
+int vcpus_new(struct machine *m, const struct machine_config *config, const struct boot_entry *entry,
+	const struct kvm_cpuid2 *supported, struct lacuna_error **err)
+{
+	m->vcpu = calloc(config->cpus, sizeof(*m->vcpu));
+	if (!m->vcpu)
+		return err_nomem(err);
+	for (unsigned i = 0; i < config->cpus; i++)
+		m->vcpu[i].kvm.fd = -1;
+	m->vcpu_count = config->cpus;
+	for (unsigned i = 0; i < config->cpus; i++) {
+		int rc = vcpu_new(m, i, config, entry, supported, err);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+void vcpus_free(struct machine *m)
+{
+	for (unsigned i = 0; i < m->vcpu_count; i++)
+		kvm_vcpu_done(&m->vcpu[i].kvm);
+	free(m->vcpu);
+	m->vcpu = NULL;
+	m->vcpu_count = 0;
+}

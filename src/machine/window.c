@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Decides how the ECAM window is served and hands its memory to KVM. */
+#include <abi/layout.h>
+#include <stdio.h>
+
+#include "kvm/kvm.h"
+#include "machine/private.h"
+#include "util/err.h"
+
+/*
+ * KVM allows 1,000 devices on the MMIO bus (NR_IOBUS_DEVS; ioeventfds are not counted). The IOAPIC is one; the rest is left for
+ * what else may come.
+ */
+#define MAX_ZONES 960
+
+/* Why the window can't be memory on this host, or NULL. */
+static const char *obstacle(const struct machine *m)
+{
+	if (!m->vm.readonly_mem)
+		return "this VM has no read-only memory slots (KVM_CAP_READONLY_MEM)";
+	return NULL;
+}
+
+static int map_window(struct machine *m, unsigned first_slot, struct lacuna_error **err)
+{
+	int rc = ecam_window_new(m->pci, MAX_ZONES, &m->window, err);
+	if (rc < 0)
+		return rc;
+	struct ecam_window *w = m->window;
+	if (first_slot + w->slot_count > (unsigned)kvm_max_slots(m->kvm_fd))
+		return err_set(err, ENOSPC, "pci: the window needs %u memory slots, KVM has %d",
+			w->slot_count, kvm_max_slots(m->kvm_fd));
+	for (unsigned i = 0; i < w->slot_count && rc == 0; i++)
+		rc = kvm_vm_set_slot(&m->vm, first_slot + i, w->slot[i].gpa, w->slot[i].size,
+			w->slot[i].hva, true, err);
+	for (unsigned i = 0; i < w->zone_count && rc == 0; i++)
+		rc = kvm_vm_coalesce(
+			&m->vm, w->zone[i].gpa, (uint32_t)w->zone[i].size, false, err);
+	return rc;
+}
+
+int window_new(struct machine *m, const struct machine_config *config, unsigned slot,
+	struct lacuna_error **err)
+{
+	/* The address port is written before every data access; its value is needed only then. */
+	if (config->pci.config != MACHINE_PCI_ECAM && m->vm.coalesced_pio) {
+		int rc = kvm_vm_coalesce(&m->vm, LAYOUT_PORT_PCI_ADDRESS, 4, true, err);
+		if (rc < 0)
+			return rc;
+	}
+	if (config->pci.config == MACHINE_PCI_TYPE1 || config->pci.window == MACHINE_WINDOW_TRAP)
+		return 0;
+	const char *why = obstacle(m);
+	if (!why)
+		return map_window(m, slot, err);
+	if (config->pci.window == MACHINE_WINDOW_MEMORY)
+		return err_set(err, ENOTSUP, "pci window=memory: %s; use window=auto", why);
+	snprintf(m->window_why, sizeof(m->window_why), "it traps: %s", why);
+	log_warning(&m->log, "pci", "the ECAM window traps: %s", why);
+	return 0;
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+/* All-ones memory of the process: a small memfd, and a region of one transparent huge page. */
+#include "pci/ones.h"
+
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "util/bytes.h"
+#include "util/err.h"
+#include "util/fd.h"
+#include "util/thread.h"
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct ones shared = { .fd = -1 };
+static unsigned references;
+
+static int make_file(struct lacuna_error **err)
+{
+	AUTO_CLOSE int fd = memfd_create("lacuna-ones", MFD_CLOEXEC);
+	if (fd < 0)
+		return err_errno(err, "memfd_create");
+	uint8_t page[4096];
+	memset(page, 0xff, sizeof(page));
+	for (unsigned at = 0; at < ONES_FILE_SIZE; at += sizeof(page))
+		if (pwrite(fd, page, sizeof(page), at) != (ssize_t)sizeof(page))
+			return err_errno(err, "fill all-ones memory");
+	shared.fd = TAKE_FD(fd);
+	return 0;
+}
+
+/* AnonHugePages of the mapping that begins at @start (Documentation/filesystems/proc.rst, smaps). */
+static bool backed_by_huge_page(const void *start)
+{
+	FILE *smaps = fopen("/proc/self/smaps", "re");
+	if (!smaps)
+		return false;
+	char *line = NULL;
+	size_t capacity = 0;
+	bool inside = false;
+	unsigned long huge_kib = 0;
+	while (getline(&line, &capacity, smaps) > 0) {
+		unsigned long low, high;
+		if (sscanf(line, "%lx-%lx ", &low, &high) == 2)
+			inside = low <= (uintptr_t)start && (uintptr_t)start < high;
+		else if (inside && sscanf(line, "AnonHugePages: %lu", &huge_kib) == 1)
+			break;
+	}
+	free(line);
+	fclose(smaps);
+	return huge_kib >= ONES_LARGE_SIZE / 1024;
+}
+
+static int make_large(struct lacuna_error **err)
+{
+	uint8_t *map = mmap(NULL, 2 * ONES_LARGE_SIZE, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (map == MAP_FAILED)
+		return err_errno(err, "map all-ones memory");
+	uint8_t *large = (uint8_t *)align_up((uintptr_t)map, ONES_LARGE_SIZE);
+	size_t before = (size_t)(large - map);
+	if (before)
+		munmap(map, before);
+	munmap(large + ONES_LARGE_SIZE, ONES_LARGE_SIZE - before);
+	/* Without huge pages the same region works with 4 KiB pages: more faults, same contents. */
+	madvise(large, ONES_LARGE_SIZE, MADV_HUGEPAGE);
+	memset(large, 0xff, ONES_LARGE_SIZE);
+	mprotect(large, ONES_LARGE_SIZE, PROT_READ);
+	shared.large = large;
+	shared.large_is_huge = backed_by_huge_page(large);
+	return 0;
+}
+
+static void release(void)
+{
+	fd_close(&shared.fd);
+	if (shared.large)
+		munmap((void *)(uintptr_t)shared.large, ONES_LARGE_SIZE);
+	shared = (struct ones){ .fd = -1 };
+}
+
+int ones_get(bool large, const struct ones **ret, struct lacuna_error **err)
+{
+	LOCK_SCOPE(&lock);
+	int rc = shared.fd < 0 ? make_file(err) : 0;
+	if (rc == 0 && large && !shared.large)
+		rc = make_large(err);
+	if (rc < 0) {
+		if (!references)
+			release();
+		return rc;
+	}
+	references++;
+	*ret = &shared;
+	return 0;
+}
+
+void ones_put(void)
+{
+	LOCK_SCOPE(&lock);
+	if (--references == 0)
+		release();
+}
