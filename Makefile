@@ -110,7 +110,7 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/flags
 	$(Q)$(CC) $(LAC_CPPFLAGS) $(LAC_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 # Binary parts (the DSDT and the probe guest) are taken in by .incbin from the build folder.
-$(BUILD)/obj/%.o: %.S $(BUILD)/flags $(BUILD)/acpi/dsdt.aml
+$(BUILD)/obj/%.o: %.S $(BUILD)/flags $(BUILD)/acpi/dsdt.aml $(BUILD)/firmware/probe.elf
 	$(say) AS $<
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LAC_CPPFLAGS) $(LAC_CFLAGS) $(CFLAGS) -Wa,-I$(BUILD) -MMD -MP -c -o $@ $<

@@ -32,7 +32,11 @@ static void say(const struct report *r, bool ok, const char *topic, const char *
 
 static void on_capability(void *opaque, const char *name, bool have, bool required, const char *use)
 {
-	say(opaque, have || !required, name, "%s: %s", have ? "yes" : required ? "missing" : "no", use);
+	say(opaque, have || !required, name, "%s: %s",
+		have       ? "yes"
+		: required ? "missing"
+			   : "no",
+		use);
 }
 
 static void check_flavour(const struct report *r)
@@ -43,7 +47,8 @@ static void check_flavour(const struct report *r)
 	if (hardware)
 		say(r, true, "stock guests", "yes: guest code runs on the CPU");
 	else if (!strcmp(flavour, "unknown"))
-		say(r, true, "stock guests", "not known: neither kvm_intel nor kvm_amd is loaded as a module");
+		say(r, true, "stock guests",
+			"not known: neither kvm_intel nor kvm_amd is loaded as a module");
 	else
 		say(r, false, "stock guests",
 			"no: %s interprets guest code in software, which boots small guests but no "
@@ -69,7 +74,8 @@ static int check_window(const struct report *r, int kvm_fd, struct lacuna_error 
 	if (rc < 0)
 		return rc;
 	if (ones->large_is_huge)
-		say(r, true, "large pages", "yes: one 2 MiB page serves every bus without functions");
+		say(r, true, "large pages",
+			"yes: one 2 MiB page serves every bus without functions");
 	else
 		say(r, true, "large pages",
 			"no: a first read of each absent function faults once in the kernel; enable "

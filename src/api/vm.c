@@ -34,8 +34,8 @@ LACUNA_API int lacuna_vm_start(struct lacuna_vm *vm, struct lacuna_error **err)
 	return machine_start(of(vm), err);
 }
 
-LACUNA_API int lacuna_vm_wait(struct lacuna_vm *vm, enum lacuna_end_reason *ret_reason, int *ret_code,
-	struct lacuna_error **err)
+LACUNA_API int lacuna_vm_wait(struct lacuna_vm *vm, enum lacuna_end_reason *ret_reason,
+	int *ret_code, struct lacuna_error **err)
 {
 	return machine_wait(of(vm), ret_reason, ret_code, err);
 }

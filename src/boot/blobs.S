@@ -8,4 +8,11 @@ boot_dsdt_start:
 	.incbin	"acpi/dsdt.aml"
 boot_dsdt_end:
 
+	.balign	16
+	.globl	boot_probe_start, boot_probe_end
+	.hidden	boot_probe_start, boot_probe_end
+boot_probe_start:
+	.incbin	"firmware/probe.elf"
+boot_probe_end:
+
 	.section .note.GNU-stack, "", @progbits

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The memory map told to the guest (E820, ACPI 6.5 section 15). Entries are sorted, do not overlap and never wrap. */
+/* The memory map told to the guest (E820, ACPI 6.5 section 15). Entries are sorted, do not overlap
+ * and never wrap. */
 #ifndef BOOT_E820_H
 #define BOOT_E820_H
 
@@ -25,8 +26,9 @@ struct e820 {
 };
 
 /*
- * The map of a machine with @mem's RAM: conventional memory up to the EBDA, the BIOS area (holding the ACPI tables) reserved,
- * RAM from 1 MiB, the ECAM window of @ecam_size bytes reserved (0: none), RAM above 4 GiB.
+ * The map of a machine with @mem's RAM: conventional memory up to the EBDA, the BIOS area (holding
+ * the ACPI tables) reserved, RAM from 1 MiB, the ECAM window of @ecam_size bytes reserved (0:
+ * none), RAM above 4 GiB.
  */
 void e820_build(const struct gmem *mem, uint64_t ecam_size, struct e820 *ret);
 

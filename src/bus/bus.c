@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* An address space: a sorted array of regions behind a read-write lock that is held for the look-up only. */
+/* An address space: a sorted array of regions behind a read-write lock that is held for the look-up
+ * only. */
 #include "bus/bus.h"
 
 #include <stdlib.h>
@@ -98,8 +99,9 @@ static bool find(struct bus *bus, uint64_t addr, unsigned size, struct region *r
 }
 
 /*
- * The size of the pieces an access of @size is made in; 0: the region can't be accessed so narrowly. KVM cuts an access that
- * crosses a page in two, so sizes such as 3 occur; those are made byte by byte.
+ * The size of the pieces an access of @size is made in; 0: the region can't be accessed so
+ * narrowly. KVM cuts an access that crosses a page in two, so sizes such as 3 occur; those are made
+ * byte by byte.
  */
 static unsigned piece_size(const struct region_ops *ops, unsigned size)
 {
@@ -137,7 +139,8 @@ enum region_class bus_write(struct bus *bus, uint64_t addr, uint64_t value, unsi
 	if (!piece || !r.ops->write)
 		return r.class;
 	for (unsigned at = 0; at < size; at += piece)
-		r.ops->write(r.opaque, addr - r.base + at, (value >> (8 * at)) & ones(piece), piece);
+		r.ops->write(
+			r.opaque, addr - r.base + at, (value >> (8 * at)) & ones(piece), piece);
 	return r.class;
 }
 

@@ -50,7 +50,8 @@ static int append(struct kvm_irq *irq, struct lacuna_error **err)
 		irq->fd = fd;
 		irq->capacity = capacity;
 	}
-	/* The numbers in use are dense unless something was released, so the first guess is nearly always free. */
+	/* The numbers in use are dense unless something was released, so the first guess is nearly
+	 * always free. */
 	unsigned gsi = irq->first + irq->count;
 	while (gsi_taken(irq, gsi))
 		gsi = gsi > irq->first ? gsi - 1 : irq->end - 1;

@@ -18,9 +18,9 @@ struct capability {
 	const char *name, *use;
 };
 
-#define CAP(name, required, use)                                                                   \
-	{                                                                                          \
-		KVM_CAP_##name, required, "KVM_CAP_" #name, use                                    \
+#define CAP(name, required, use)                                \
+	{                                                       \
+		KVM_CAP_##name, required, "KVM_CAP_" #name, use \
 	}
 
 static const struct capability capabilities[] = {
@@ -67,7 +67,8 @@ int kvm_open(int *ret_fd, struct lacuna_error **err)
 		return err_errno(err, "open /dev/kvm");
 	int version = ioctl(fd, KVM_GET_API_VERSION, 0);
 	if (version < 0)
-		return err_set(err, EPROTO, "/dev/kvm is not KVM: it answers no KVM_GET_API_VERSION");
+		return err_set(
+			err, EPROTO, "/dev/kvm is not KVM: it answers no KVM_GET_API_VERSION");
 	if (version != KVM_API_VERSION)
 		return err_set(err, EPROTO, "/dev/kvm has API version %d, lacuna needs %d", version,
 			KVM_API_VERSION);
@@ -75,8 +76,8 @@ int kvm_open(int *ret_fd, struct lacuna_error **err)
 		const struct capability *c = &capabilities[i];
 		if (c->required && ioctl(fd, KVM_CHECK_EXTENSION, c->number) <= 0)
 			return err_set(err, ENOTSUP,
-				"this kernel's KVM lacks %s (%s): a newer kernel is needed", c->name,
-				c->use);
+				"this kernel's KVM lacks %s (%s): a newer kernel is needed",
+				c->name, c->use);
 	}
 	*ret_fd = TAKE_FD(fd);
 	return 0;

@@ -20,7 +20,8 @@ int kvm_vcpu_init(
 	vcpu->fd = ioctl(vm->fd, KVM_CREATE_VCPU, (unsigned long)index);
 	if (vcpu->fd < 0)
 		return err_errno(err, "create vCPU %u", index);
-	void *run = mmap(NULL, (size_t)vm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
+	void *run =
+		mmap(NULL, (size_t)vm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
 	if (run == MAP_FAILED)
 		return err_errno(err, "map vCPU %u", index);
 	vcpu->run = run;
@@ -81,7 +82,8 @@ int kvm_vcpu_run(struct kvm_vcpu *vcpu, struct kvm_exit *ret)
 
 void kvm_vcpu_kick(struct kvm_vcpu *vcpu)
 {
-	/* Read by KVM_RUN at entry, so a kick between two runs is not lost. Never cleared: kicks are for good. */
+	/* Read by KVM_RUN at entry, so a kick between two runs is not lost. Never cleared: kicks
+	 * are for good. */
 	__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_RELAXED);
 }
 
@@ -96,7 +98,8 @@ void kvm_vcpu_describe_failure(struct kvm_vcpu *vcpu, char *buf, unsigned size)
 		snprintf(buf, size, "vCPU %u: triple fault at RIP 0x%llx", vcpu->index, rip);
 		return;
 	case KVM_EXIT_FAIL_ENTRY:
-		snprintf(buf, size, "vCPU %u: the CPU refused to enter the guest, hardware reason 0x%llx, RIP 0x%llx",
+		snprintf(buf, size,
+			"vCPU %u: the CPU refused to enter the guest, hardware reason 0x%llx, RIP 0x%llx",
 			vcpu->index,
 			(unsigned long long)run->fail_entry.hardware_entry_failure_reason, rip);
 		return;
@@ -114,15 +117,16 @@ void kvm_vcpu_describe_failure(struct kvm_vcpu *vcpu, char *buf, unsigned size)
 	}
 }
 
-/* --- ring: `first` is ours, `last` is KVM's (api.rst, KVM_CAP_COALESCED_MMIO) ------------------------------------------ */
+/* --- ring: `first` is ours, `last` is KVM's (api.rst, KVM_CAP_COALESCED_MMIO)
+ * ------------------------------------------ */
 
 static struct kvm_coalesced_mmio_ring *ring_of(const struct kvm_vcpu *vcpu)
 {
 	return (struct kvm_coalesced_mmio_ring *)(void *)((uint8_t *)vcpu->run +
-		KVM_COALESCED_MMIO_PAGE_OFFSET * PAGE);
+							  KVM_COALESCED_MMIO_PAGE_OFFSET * PAGE);
 }
 
-#define RING_ENTRIES                                                                               \
+#define RING_ENTRIES \
 	((PAGE - sizeof(struct kvm_coalesced_mmio_ring)) / sizeof(struct kvm_coalesced_mmio))
 
 bool kvm_vcpu_ring_empty(const struct kvm_vcpu *vcpu)

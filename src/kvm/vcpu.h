@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A vCPU: its descriptor, its shared page and one run. All calls but kvm_vcpu_kick() belong to the vCPU's own thread (or to the
- * thread that builds the VM, before that thread exists).
+ * A vCPU: its descriptor, its shared page and one run. All calls but kvm_vcpu_kick() belong to the
+ * vCPU's own thread (or to the thread that builds the VM, before that thread exists).
  */
 #ifndef KVM_VCPU_H
 #define KVM_VCPU_H
@@ -27,33 +27,38 @@ enum kvm_exit_kind {
 	KVM_VCPU_IO,
 	KVM_VCPU_MMIO,
 	KVM_VCPU_SHUTDOWN, /* triple fault */
-	KVM_VCPU_FAILED, /* KVM can't go on; see kvm_vcpu_describe_failure() */
-	KVM_VCPU_IGNORED, /* nothing to do, run again */
+	KVM_VCPU_FAILED,   /* KVM can't go on; see kvm_vcpu_describe_failure() */
+	KVM_VCPU_IGNORED,  /* nothing to do, run again */
 };
 
 struct kvm_exit {
 	enum kvm_exit_kind kind;
 	unsigned reason; /* KVM_EXIT_* */
-	uint64_t addr; /* port or guest-physical address */
-	unsigned size; /* of one access: 1, 2, 4; MMIO also 8, or odd when split at a page */
-	unsigned count; /* IO: accesses of a string instruction; else 1 */
+	uint64_t addr;   /* port or guest-physical address */
+	unsigned size;   /* of one access: 1, 2, 4; MMIO also 8, or odd when split at a page */
+	unsigned count;  /* IO: accesses of a string instruction; else 1 */
 	bool write;
 	uint8_t *data; /* size * count bytes; to be filled for reads */
 };
 
-int kvm_vcpu_init(struct kvm_vcpu *vcpu, struct kvm_vm *vm, unsigned index, struct lacuna_error **err);
+int kvm_vcpu_init(
+	struct kvm_vcpu *vcpu, struct kvm_vm *vm, unsigned index, struct lacuna_error **err);
 void kvm_vcpu_done(struct kvm_vcpu *vcpu);
 
-/* Runs the guest until it exits. -errno if KVM_RUN itself fails, with EINTR and EAGAIN reported as KVM_VCPU_INTERRUPTED. */
+/* Runs the guest until it exits. -errno if KVM_RUN itself fails, with EINTR and EAGAIN reported as
+ * KVM_VCPU_INTERRUPTED. */
 int kvm_vcpu_run(struct kvm_vcpu *vcpu, struct kvm_exit *ret);
 
-/* Makes the run under way, or else the next one, return KVM_VCPU_INTERRUPTED at once; with a signal to its thread. Any thread. */
+/* Makes the run under way, or else the next one, return KVM_VCPU_INTERRUPTED at once; with a signal
+ * to its thread. Any thread. */
 void kvm_vcpu_kick(struct kvm_vcpu *vcpu);
 
-/* Why the last run ended in KVM_VCPU_FAILED or KVM_VCPU_SHUTDOWN, with the instruction pointer: one line. */
+/* Why the last run ended in KVM_VCPU_FAILED or KVM_VCPU_SHUTDOWN, with the instruction pointer: one
+ * line. */
 void kvm_vcpu_describe_failure(struct kvm_vcpu *vcpu, char *buf, unsigned size);
 
-/* --- the coalesced ring: one per VM, mapped by every vCPU ------------------------------------------------------------- */
+/* --- the coalesced ring: one per VM, mapped by every vCPU
+ * ------------------------------------------------------------- */
 
 struct kvm_coalesced_write {
 	uint64_t addr;

@@ -45,7 +45,8 @@ void kvm_vm_done(struct kvm_vm *vm)
 	fd_close(&vm->fd);
 }
 
-int kvm_vm_set_tss(struct kvm_vm *vm, uint64_t tss, uint64_t identity_map, struct lacuna_error **err)
+int kvm_vm_set_tss(
+	struct kvm_vm *vm, uint64_t tss, uint64_t identity_map, struct lacuna_error **err)
 {
 	if (ioctl(vm->fd, KVM_SET_IDENTITY_MAP_ADDR, &identity_map) < 0)
 		return err_errno(err, "KVM_SET_IDENTITY_MAP_ADDR");
@@ -138,8 +139,8 @@ int kvm_vm_set_routes(struct kvm_vm *vm, const struct kvm_msi_route *msi, unsign
 		e->u.msi.data = msi[i].data;
 	}
 	int rc = ioctl(vm->fd, KVM_SET_GSI_ROUTING, table) < 0
-		? err_errno(err, "KVM_SET_GSI_ROUTING with %u MSI routes", count)
-		: 0;
+			 ? err_errno(err, "KVM_SET_GSI_ROUTING with %u MSI routes", count)
+			 : 0;
 	free(table);
 	return rc;
 }
@@ -154,7 +155,8 @@ static int read_descriptors(int stats_fd, const struct kvm_stats_header *h,
 	int rc = 0;
 	for (uint32_t i = 0; i < h->num_desc && rc == 0; i++) {
 		uint64_t value;
-		if (pread(stats_fd, desc, size, h->desc_offset + (off_t)(i * size)) != (ssize_t)size) {
+		if (pread(stats_fd, desc, size, h->desc_offset + (off_t)(i * size)) !=
+			(ssize_t)size) {
 			rc = -EIO;
 			break;
 		}

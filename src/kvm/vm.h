@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A KVM virtual machine: one typed function per ioctl. All return 0 or -errno and may be called from any thread; KVM does the
- * locking. Addresses and sizes are bytes.
+ * A KVM virtual machine: one typed function per ioctl. All return 0 or -errno and may be called
+ * from any thread; KVM does the locking. Addresses and sizes are bytes.
  */
 #ifndef KVM_VM_H
 #define KVM_VM_H
@@ -19,7 +19,8 @@ struct kvm_vm {
 int kvm_vm_init(struct kvm_vm *vm, int kvm_fd, struct lacuna_error **err);
 void kvm_vm_done(struct kvm_vm *vm); /* also on a zeroed one whose fd is -1 */
 
-int kvm_vm_set_tss(struct kvm_vm *vm, uint64_t tss, uint64_t identity_map, struct lacuna_error **err);
+int kvm_vm_set_tss(
+	struct kvm_vm *vm, uint64_t tss, uint64_t identity_map, struct lacuna_error **err);
 int kvm_vm_create_irqchip(struct kvm_vm *vm, struct lacuna_error **err);
 
 /* Read-only slots: guest writes arrive as MMIO. @size 0 removes the slot. */
@@ -47,7 +48,9 @@ struct kvm_msi_route {
 int kvm_vm_set_routes(struct kvm_vm *vm, const struct kvm_msi_route *msi, unsigned count,
 	struct lacuna_error **err);
 
-/* The binary statistics of a VM or vCPU descriptor (api.rst, KVM_GET_STATS_FD), one call per scalar counter. */
-int kvm_read_stats(int fd, void (*fn)(void *opaque, const char *name, uint64_t value), void *opaque);
+/* The binary statistics of a VM or vCPU descriptor (api.rst, KVM_GET_STATS_FD), one call per scalar
+ * counter. */
+int kvm_read_stats(
+	int fd, void (*fn)(void *opaque, const char *name, uint64_t value), void *opaque);
 
 #endif

@@ -13,8 +13,9 @@
 #include "util/err.h"
 #include "util/keyval.h"
 
-#define MEMORY_MAX ((uint64_t)1 << 51) /* half of what 52 address bits reach, so sums can't wrap \
-					*/
+#define MEMORY_MAX                                                                    \
+	((uint64_t)1 << 51) /* half of what 52 address bits reach, so sums can't wrap \
+			     */
 
 struct option {
 	const char *key;

@@ -26,8 +26,9 @@ static int dump_acpi(struct machine *m, dump_fn fn, void *opaque, struct lacuna_
 }
 
 /* Collects text, then hands it out as one file. */
-static int dump_text(struct machine *m, const char *name, void (*write)(struct machine *m, FILE *out),
-	dump_fn fn, void *opaque, struct lacuna_error **err)
+static int dump_text(struct machine *m, const char *name,
+	void (*write)(struct machine *m, FILE *out), dump_fn fn, void *opaque,
+	struct lacuna_error **err)
 {
 	char *text = NULL;
 	size_t size = 0;
@@ -74,7 +75,8 @@ static void write_pci(struct machine *m, FILE *out)
 	}
 }
 
-int machine_dump(struct machine *m, const char *what, dump_fn fn, void *opaque, struct lacuna_error **err)
+int machine_dump(
+	struct machine *m, const char *what, dump_fn fn, void *opaque, struct lacuna_error **err)
 {
 	if (!strcmp(what, "acpi"))
 		return dump_acpi(m, fn, opaque, err);

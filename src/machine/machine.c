@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Puts a machine together and takes it through its life. Order of construction, which is also the order in which errors are
- * found: open KVM and look at the CPU; RAM; buses, PCI host, platform devices, the user's devices (files are opened here); the
- * ECAM window; memory slots; interrupt controllers; tables, kernel and initrd; vCPUs.
+ * Puts a machine together and takes it through its life. Order of construction, which is also the
+ * order in which errors are found: open KVM and look at the CPU; RAM; buses, PCI host, platform
+ * devices, the user's devices (files are opened here); the ECAM window; memory slots; interrupt
+ * controllers; tables, kernel and initrd; vCPUs.
  *
- * All memory slots are set before KVM_CREATE_IRQCHIP: the first slot after it waits for KVM to retire the old interrupt routes,
- * 5 to 12 ms on an idle host against 0.15 ms.
+ * All memory slots are set before KVM_CREATE_IRQCHIP: the first slot after it waits for KVM to
+ * retire the old interrupt routes, 5 to 12 ms on an idle host against 0.15 ms.
  */
 #include "machine/machine.h"
 
@@ -42,7 +43,9 @@ uint64_t machine_now_us(const struct machine *m)
 	return (now_ns() - m->start_ns) / 1000;
 }
 
-/* --- construction ------------------------------------------------------------------------------------------------------- */
+/* --- construction
+ * -------------------------------------------------------------------------------------------------------
+ */
 
 static const struct msi_ops msi_ops = {
 	.connect = kvm_irq_connect,
@@ -68,7 +71,8 @@ static const struct ioeventfd_ops ioeventfd_ops = {
 	.deassign = ioeventfd_deassign,
 };
 
-/* The 64-bit window begins above RAM at a multiple of its size; it shrinks until the CPU's addresses reach its end. */
+/* The 64-bit window begins above RAM at a multiple of its size; it shrinks until the CPU's
+ * addresses reach its end. */
 static int choose_windows(const struct gmem *mem, unsigned phys_bits, struct pci_windows *ret,
 	struct lacuna_error **err)
 {
@@ -112,7 +116,8 @@ static int make_pci(struct machine *m, const struct machine_config *config,
 	return pci_host_new(&c, &m->pci, err);
 }
 
-static int make_slots(struct machine *m, const struct machine_config *config, struct lacuna_error **err)
+static int make_slots(
+	struct machine *m, const struct machine_config *config, struct lacuna_error **err)
 {
 	int rc = 0;
 	unsigned slot = 0;
@@ -125,13 +130,15 @@ static int make_slots(struct machine *m, const struct machine_config *config, st
 	return window_new(m, config, slot, err);
 }
 
-/* Linux with no type-1 ports finds out sooner when told (DESIGN: 77 port accesses of a boot become 2). */
-static int make_cmdline(struct machine *m, const struct machine_config *config, struct lacuna_error **err)
+/* Linux with no type-1 ports finds out sooner when told (DESIGN: 77 port accesses of a boot become
+ * 2). */
+static int make_cmdline(
+	struct machine *m, const struct machine_config *config, struct lacuna_error **err)
 {
 	const char *user = config->cmdline;
 	if (!user)
 		user = config->kernel && config->serial.kind != MACHINE_SERIAL_OFF ? "console=ttyS0"
-										    : "";
+										   : "";
 	bool add = config->kernel && config->add_cmdline && m->pci_config == MACHINE_PCI_ECAM;
 	if (asprintf(&m->cmdline, "%s%s%s", add ? "reserve=0xcf8,8 pci=noearly" : "",
 		    add && *user ? " " : "", user) < 0) {
@@ -141,8 +148,8 @@ static int make_cmdline(struct machine *m, const struct machine_config *config, 
 	return 0;
 }
 
-static int load_guest(struct machine *m, const struct machine_config *config, struct boot_entry *entry,
-	struct lacuna_error **err)
+static int load_guest(struct machine *m, const struct machine_config *config,
+	struct boot_entry *entry, struct lacuna_error **err)
 {
 	const struct pci_host_config *pci = &m->pci->config;
 	struct acpi_config acpi = {
@@ -239,7 +246,8 @@ static void on_timeout(void *opaque)
 	machine_end(opaque, LACUNA_END_TIMEOUT, 0, NULL);
 }
 
-static int make_timers(struct machine *m, const struct machine_config *config, struct lacuna_error **err)
+static int make_timers(
+	struct machine *m, const struct machine_config *config, struct lacuna_error **err)
 {
 	m->timeout_us = config->timeout_us;
 	int rc = loop_add_timer(m->loop, on_timeout, m, &m->timeout_timer, err);
@@ -248,7 +256,8 @@ static int make_timers(struct machine *m, const struct machine_config *config, s
 	return rc;
 }
 
-int machine_new(const struct machine_config *config, struct machine **ret, struct lacuna_error **err)
+int machine_new(
+	const struct machine_config *config, struct machine **ret, struct lacuna_error **err)
 {
 	int rc = machine_config_check(config, err);
 	if (rc < 0)
@@ -324,7 +333,9 @@ void machine_free(struct machine *m)
 	free(m);
 }
 
-/* --- life --------------------------------------------------------------------------------------------------------------- */
+/* --- life
+ * ---------------------------------------------------------------------------------------------------------------
+ */
 
 int machine_start(struct machine *m, struct lacuna_error **err)
 {

@@ -4,10 +4,10 @@
  *
  *	new      every resource is taken: KVM, RAM, devices, window, tables, kernel. Nothing runs.
  *	start    loop thread, device threads, vCPU threads. Once.
- *	running  until somebody calls machine_end(): the guest, a timer, a signal, a broken console. The first reason stands.
- *	ended    every vCPU thread has left KVM_RUN for good; end_fd is readable.
- *	wait     joins threads, completes device I/O, flushes the console. After it nothing of the machine runs.
- *	free     gives everything back; stops first if need be.
+ *	running  until somebody calls machine_end(): the guest, a timer, a signal, a broken console.
+ *The first reason stands. ended    every vCPU thread has left KVM_RUN for good; end_fd is readable.
+ *	wait     joins threads, completes device I/O, flushes the console. After it nothing of the
+ *machine runs. free     gives everything back; stops first if need be.
  */
 #ifndef MACHINE_MACHINE_H
 #define MACHINE_MACHINE_H
@@ -18,14 +18,16 @@
 
 struct machine;
 
-int machine_new(const struct machine_config *config, struct machine **ret, struct lacuna_error **err);
+int machine_new(
+	const struct machine_config *config, struct machine **ret, struct lacuna_error **err);
 void machine_free(struct machine *m);
 
 int machine_start(struct machine *m, struct lacuna_error **err);
 int machine_wait(struct machine *m, enum lacuna_end_reason *ret_reason, int *ret_code,
 	struct lacuna_error **err);
 
-/* Ends the machine; any thread, any time, never blocks. Only the first call decides. @message may be NULL. */
+/* Ends the machine; any thread, any time, never blocks. Only the first call decides. @message may
+ * be NULL. */
 void machine_end(struct machine *m, enum lacuna_end_reason reason, int code, const char *message);
 
 void machine_power_button(struct machine *m);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The devices every machine has: serial port, reset and power ports, ACPI events, exit code; and how they end the machine. */
+/* The devices every machine has: serial port, reset and power ports, ACPI events, exit code; and
+ * how they end the machine. */
 #include <abi/layout.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -13,7 +14,8 @@
 #include "util/err.h"
 #include "util/fd.h"
 
-/* How often coalesced writes are replayed while the guest waits for transmit interrupts, and otherwise. */
+/* How often coalesced writes are replayed while the guest waits for transmit interrupts, and
+ * otherwise. */
 #define DRAIN_BUSY_US  5000
 #define DRAIN_IDLE_US  100000
 #define LAST_OUTPUT_MS 2000
@@ -28,7 +30,8 @@ static void guest_ended(void *opaque, enum end_kind kind, int code)
 	machine_end(opaque, reasons[kind], code, NULL);
 }
 
-/* --- port 0xCF9, where it lies inside the PCI host's ports ----------------------------------------------------------- */
+/* --- port 0xCF9, where it lies inside the PCI host's ports
+ * ----------------------------------------------------------- */
 
 static uint64_t reset_read(void *opaque, uint64_t offset, unsigned size)
 {
@@ -50,7 +53,9 @@ void platform_reset_port(struct machine *m, const struct region_ops **ret_ops, v
 	*ret_opaque = m;
 }
 
-/* --- the console ------------------------------------------------------------------------------------------------------ */
+/* --- the console
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 static void console_output(void *opaque, const void *data, size_t len)
 {
@@ -77,7 +82,8 @@ static void tx_interrupts(void *opaque, bool wanted)
 	loop_arm(m->drain_timer, period, period);
 }
 
-static int make_console(struct machine *m, const struct machine_config *config, struct lacuna_error **err)
+static int make_console(
+	struct machine *m, const struct machine_config *config, struct lacuna_error **err)
 {
 	struct chardev_params params = {
 		.loop = m->loop,
@@ -131,7 +137,9 @@ static int make_console(struct machine *m, const struct machine_config *config, 
 	return serial_new(&serial, &m->serial, err);
 }
 
-/* --- life ------------------------------------------------------------------------------------------------------------- */
+/* --- life
+ * -------------------------------------------------------------------------------------------------------------
+ */
 
 int platform_new(struct machine *m, const struct machine_config *config, struct lacuna_error **err)
 {
@@ -142,7 +150,8 @@ int platform_new(struct machine *m, const struct machine_config *config, struct 
 	if (rc == 0)
 		rc = make_console(m, config, err);
 	if (rc == 0)
-		rc = reset_new(&m->pio, config->pci.config == MACHINE_PCI_ECAM, &end, &m->reset, err);
+		rc = reset_new(
+			&m->pio, config->pci.config == MACHINE_PCI_ECAM, &end, &m->reset, err);
 	if (rc == 0)
 		rc = exit_port_new(&m->pio, &end, &m->exit_port, err);
 	if (rc < 0)

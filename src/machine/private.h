@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of src/machine share. Nobody else includes this, but tests/direct, which looks behind the window. */
+/* What the files of src/machine share. Nobody else includes this, but tests/direct, which looks
+ * behind the window. */
 #ifndef MACHINE_PRIVATE_H
 #define MACHINE_PRIVATE_H
 
@@ -40,8 +41,8 @@ struct vcpu {
 	struct machine *machine;
 	struct kvm_vcpu kvm;
 	pthread_t thread;
-	bool created; /* the thread must be joined */
-	pthread_t self; /* the same, for kicks; valid while `signalable` */
+	bool created;            /* the thread must be joined */
+	pthread_t self;          /* the same, for kicks; valid while `signalable` */
 	_Atomic bool signalable; /* set by the thread itself before its first run */
 	struct vcpu_counters counters;
 };
@@ -102,8 +103,9 @@ struct machine {
 uint64_t machine_now_us(const struct machine *m);
 
 /* vcpus.c */
-int vcpus_new(struct machine *m, const struct machine_config *config, const struct boot_entry *entry,
-	const struct kvm_cpuid2 *supported, struct lacuna_error **err);
+int vcpus_new(struct machine *m, const struct machine_config *config,
+	const struct boot_entry *entry, const struct kvm_cpuid2 *supported,
+	struct lacuna_error **err);
 int vcpus_start(struct machine *m, struct lacuna_error **err);
 void vcpus_kick(struct machine *m); /* end_lock held */
 void vcpus_join(struct machine *m);

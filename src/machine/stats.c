@@ -24,9 +24,9 @@ void machine_stats(const struct machine *m, struct lacuna_stats *ret)
 		.vcpus = m->vcpu_count,
 		.memory_bytes = m->mem->size,
 		.pci_config = config_names[m->pci_config],
-		.pci_window = m->window ? "memory"
-			: m->pci_config == MACHINE_PCI_TYPE1 ? "none"
-							     : "trap",
+		.pci_window = m->window                            ? "memory"
+			      : m->pci_config == MACHINE_PCI_TYPE1 ? "none"
+								   : "trap",
 		.pci_window_why = m->window_why,
 		.pci_large_pages = m->window && m->window->large_pages,
 		.pci_buses = m->pci->config.buses,
@@ -61,7 +61,8 @@ void machine_stats(const struct machine *m, struct lacuna_stats *ret)
 	*ret = s;
 }
 
-/* --- KVM's own counters, summed over the VM and its vCPUs ----------------------------------------------------------------- */
+/* --- KVM's own counters, summed over the VM and its vCPUs
+ * ----------------------------------------------------------------- */
 
 struct counter {
 	char name[64];

@@ -16,16 +16,19 @@
 
 static void bump(_Atomic uint64_t *counter)
 {
-	/* one writer: a plain add, made of two relaxed halves so that readers never see a torn value */
+	/* one writer: a plain add, made of two relaxed halves so that readers never see a torn
+	 * value */
 	uint64_t n = atomic_load_explicit(counter, memory_order_relaxed);
 	atomic_store_explicit(counter, n + 1, memory_order_relaxed);
 }
 
-/* --- the coalesced ring ---------------------------------------------------------------------------------------------- */
+/* --- the coalesced ring
+ * ---------------------------------------------------------------------------------------------- */
 
 /*
- * Writes that KVM kept for us, oldest first. MMIO ones went to absent functions and are dropped; port ones (the serial port's
- * THR, CONFIG_ADDRESS) take effect now, before the access that caused this exit.
+ * Writes that KVM kept for us, oldest first. MMIO ones went to absent functions and are dropped;
+ * port ones (the serial port's THR, CONFIG_ADDRESS) take effect now, before the access that caused
+ * this exit.
  */
 void machine_drain_ring(struct machine *m)
 {
@@ -47,7 +50,9 @@ void machine_drain_ring(struct machine *m)
 	}
 }
 
-/* --- exits ------------------------------------------------------------------------------------------------------------ */
+/* --- exits
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
 static enum region_class access_bus(struct bus *bus, const struct kvm_exit *e, uint8_t *data)
 {
@@ -134,7 +139,9 @@ static bool run_once(struct vcpu *v)
 	return true;
 }
 
-/* --- threads ----------------------------------------------------------------------------------------------------------- */
+/* --- threads
+ * -----------------------------------------------------------------------------------------------------------
+ */
 
 static int kick_signal(void)
 {
@@ -162,8 +169,9 @@ static void *vcpu_thread(void *opaque)
 	pthread_setname_np(pthread_self(), name);
 	v->self = pthread_self();
 	/*
-	 * Pairs with vcpus_kick(): it sets `ending` and then looks at `signalable`; we do the reverse. So either it sends the
-	 * signal, or we see `ending` here. A signal between the check and KVM_RUN is caught by immediate_exit.
+	 * Pairs with vcpus_kick(): it sets `ending` and then looks at `signalable`; we do the
+	 * reverse. So either it sends the signal, or we see `ending` here. A signal between the
+	 * check and KVM_RUN is caught by immediate_exit.
 	 */
 	atomic_store(&v->signalable, true);
 	if (v->kvm.index == 0)
@@ -227,7 +235,8 @@ void vcpus_join(struct machine *m)
 }
 
 static int vcpu_new(struct machine *m, unsigned index, const struct machine_config *config,
-	const struct boot_entry *entry, const struct kvm_cpuid2 *supported, struct lacuna_error **err)
+	const struct boot_entry *entry, const struct kvm_cpuid2 *supported,
+	struct lacuna_error **err)
 {
 	struct vcpu *v = &m->vcpu[index];
 	v->machine = m;
@@ -249,8 +258,9 @@ static int vcpu_new(struct machine *m, unsigned index, const struct machine_conf
 	return rc < 0 ? rc : regs_init(&v->kvm, entry, err);
 }
 
-int vcpus_new(struct machine *m, const struct machine_config *config, const struct boot_entry *entry,
-	const struct kvm_cpuid2 *supported, struct lacuna_error **err)
+int vcpus_new(struct machine *m, const struct machine_config *config,
+	const struct boot_entry *entry, const struct kvm_cpuid2 *supported,
+	struct lacuna_error **err)
 {
 	m->vcpu = calloc(config->cpus, sizeof(*m->vcpu));
 	if (!m->vcpu)

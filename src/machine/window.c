@@ -8,8 +8,8 @@
 #include "util/err.h"
 
 /*
- * KVM allows 1,000 devices on the MMIO bus (NR_IOBUS_DEVS; ioeventfds are not counted). The IOAPIC is one; the rest is left for
- * what else may come.
+ * KVM allows 1,000 devices on the MMIO bus (NR_IOBUS_DEVS; ioeventfds are not counted). The IOAPIC
+ * is one; the rest is left for what else may come.
  */
 #define MAX_ZONES 960
 
@@ -34,8 +34,7 @@ static int map_window(struct machine *m, unsigned first_slot, struct lacuna_erro
 		rc = kvm_vm_set_slot(&m->vm, first_slot + i, w->slot[i].gpa, w->slot[i].size,
 			w->slot[i].hva, true, err);
 	for (unsigned i = 0; i < w->zone_count && rc == 0; i++)
-		rc = kvm_vm_coalesce(
-			&m->vm, w->zone[i].gpa, (uint32_t)w->zone[i].size, false, err);
+		rc = kvm_vm_coalesce(&m->vm, w->zone[i].gpa, (uint32_t)w->zone[i].size, false, err);
 	return rc;
 }
 

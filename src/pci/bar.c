@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * BAR decoding. A BAR answers while memory space is enabled and its whole range lies in one of the host bridge's windows and
- * overlaps nothing that answers already; otherwise it answers nowhere, as on a real bus where no bridge forwards the address.
- * That covers the sizing protocol too: a BAR that holds all ones lies in no window.
+ * BAR decoding. A BAR answers while memory space is enabled and its whole range lies in one of the
+ * host bridge's windows and overlaps nothing that answers already; otherwise it answers nowhere, as
+ * on a real bus where no bridge forwards the address. That covers the sizing protocol too: a BAR
+ * that holds all ones lies in no window.
  */
 #include "pci/bar.h"
 

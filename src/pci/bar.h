@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where BARs answer: decoding follows the BAR registers and the memory space enable bit. Caller holds the host's lock. */
+/* Where BARs answer: decoding follows the BAR registers and the memory space enable bit. Caller
+ * holds the host's lock. */
 #ifndef PCI_BAR_H
 #define PCI_BAR_H
 
 #include "pci/function.h"
 
-/* Gives every BAR of @f its first address from the host's windows. -ENOSPC. Before the first vCPU runs. */
+/* Gives every BAR of @f its first address from the host's windows. -ENOSPC. Before the first vCPU
+ * runs. */
 int pci_bar_assign(struct pci_host *host, struct pci_function *f, struct lacuna_error **err);
 
 /* Brings the bus in line with the registers, after a write to a BAR or to the command register. */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Configuration space as bytes and masks. All stores are of whole aligned dwords: a guest may be reading the page. */
+/* Configuration space as bytes and masks. All stores are of whole aligned dwords: a guest may be
+ * reading the page. */
 #include "pci/config.h"
 
 #include "util/bytes.h"
@@ -7,7 +8,8 @@
 
 static uint32_t load_dword(const struct pci_config *c, unsigned offset)
 {
-	return le32toh(__atomic_load_n((const uint32_t *)(const void *)&c->space[offset], __ATOMIC_RELAXED));
+	return le32toh(__atomic_load_n(
+		(const uint32_t *)(const void *)&c->space[offset], __ATOMIC_RELAXED));
 }
 
 static void store_dword(struct pci_config *c, unsigned offset, uint32_t value)

@@ -14,8 +14,8 @@
 #include "util/err.h"
 #include "util/fd.h"
 
-#define PAGE	    4096u
-#define CHUNK	    ONES_LARGE_SIZE /* two buses: what one large page covers */
+#define PAGE        4096u
+#define CHUNK       ONES_LARGE_SIZE /* two buses: what one large page covers */
 #define CHUNK_PAGES (CHUNK / PAGE)
 
 static unsigned page_count(const struct pci_host *host)
@@ -57,8 +57,8 @@ static int map_fixed(uint8_t *at, uint64_t size, int fd, uint64_t offset, struct
 }
 
 /* Fills the mapping of one chunk at @at; @live is the index of its first live page. */
-static int map_chunk(struct ecam_window *w, const struct pci_host *host, unsigned chunk, uint8_t *at,
-	unsigned *live, struct lacuna_error **err)
+static int map_chunk(struct ecam_window *w, const struct pci_host *host, unsigned chunk,
+	uint8_t *at, unsigned *live, struct lacuna_error **err)
 {
 	unsigned first = chunk * CHUNK_PAGES, end = chunk_end(host, chunk);
 	for (unsigned page = first; page < end;) {
@@ -160,9 +160,10 @@ static int by_size_descending(const void *a, const void *b)
 	return x->size < y->size ? 1 : x->size > y->size ? -1 : 0;
 }
 
-/* Every gap between functions is a zone; where there are too many, the smallest gaps go without and trap. */
-static int make_zones(
-	struct ecam_window *w, const struct pci_host *host, unsigned max_zones, struct lacuna_error **err)
+/* Every gap between functions is a zone; where there are too many, the smallest gaps go without and
+ * trap. */
+static int make_zones(struct ecam_window *w, const struct pci_host *host, unsigned max_zones,
+	struct lacuna_error **err)
 {
 	w->zone = calloc(host->function_count + 1, sizeof(*w->zone));
 	if (!w->zone)

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The ECAM window as memory. Each 4 KiB page of the window is a function's live configuration page or all ones, so that a guest
- * reads present and absent functions alike without leaving the guest.
+ * The ECAM window as memory. Each 4 KiB page of the window is a function's live configuration page
+ *or all ones, so that a guest reads present and absent functions alike without leaving the guest.
  *
- *	buses with functions     a mapping put together from live pages and pieces of the all-ones memfd, 4 KiB pages
- *	buses without            memory slots of 2 MiB that all name one all-ones huge page: 256 buses cost one page
+ *	buses with functions     a mapping put together from live pages and pieces of the all-ones
+ *memfd, 4 KiB pages buses without            memory slots of 2 MiB that all name one all-ones huge
+ *page: 256 buses cost one page
  *
- * This file builds host memory and says which slots and coalesced zones it wants; src/machine/ hands them to KVM. The mapping
- * a guest gets is PROT_READ and its slots are read-only; the host writes through an alias of the live pages.
+ * This file builds host memory and says which slots and coalesced zones it wants; src/machine/
+ *hands them to KVM. The mapping a guest gets is PROT_READ and its slots are read-only; the host
+ *writes through an alias of the live pages.
  */
 #ifndef PCI_ECAM_H
 #define PCI_ECAM_H
@@ -24,7 +26,8 @@ struct ecam_slot {
 	const void *hva;
 };
 
-/* A range without functions: writes into it go to KVM's coalesced ring and are dropped when it is drained. */
+/* A range without functions: writes into it go to KVM's coalesced ring and are dropped when it is
+ * drained. */
 struct ecam_zone {
 	uint64_t gpa, size;
 };
@@ -37,7 +40,7 @@ struct ecam_window {
 	bool large_pages; /* the slots of empty buses have a huge page behind them */
 
 	const struct ones *ones;
-	int live_fd; /* memfd of the live pages, in order of bdf */
+	int live_fd;   /* memfd of the live pages, in order of bdf */
 	uint8_t *live; /* writable alias */
 	uint64_t live_size;
 	uint8_t *map; /* mapping of all buses that have functions, 2 MiB chunks */
@@ -46,8 +49,9 @@ struct ecam_window {
 };
 
 /*
- * Builds the window of @host as it is now and moves each function's configuration bytes into its live page. No function may be
- * added or removed afterwards while the window exists. @max_zones bounds the zones: the largest gaps get one.
+ * Builds the window of @host as it is now and moves each function's configuration bytes into its
+ * live page. No function may be added or removed afterwards while the window exists. @max_zones
+ * bounds the zones: the largest gaps get one.
  */
 int ecam_window_new(struct pci_host *host, unsigned max_zones, struct ecam_window **ret,
 	struct lacuna_error **err);

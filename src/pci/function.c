@@ -33,7 +33,8 @@ int pci_function_init(struct pci_function *f, const char *name, const struct pci
 	pci_config_set(c, PCI_SUBSYSTEM_VENDOR_ID, id->subsystem_vendor, 2);
 	pci_config_set(c, PCI_SUBSYSTEM_ID, id->subsystem, 2);
 	pci_config_writable(c, PCI_COMMAND,
-		PCI_COMMAND_MASTER | PCI_COMMAND_PARITY | PCI_COMMAND_SERR | PCI_COMMAND_INTX_OFF, 2);
+		PCI_COMMAND_MASTER | PCI_COMMAND_PARITY | PCI_COMMAND_SERR | PCI_COMMAND_INTX_OFF,
+		2);
 	pci_config_write_1_clear(c, PCI_STATUS, PCI_STATUS_ERRORS, 2);
 	pci_config_writable(c, PCI_CACHE_LINE_SIZE, 0xff, 1);
 	pci_config_writable(c, PCI_INTERRUPT_LINE, 0xff, 1);
@@ -92,7 +93,8 @@ void pci_function_add_bar(struct pci_function *f, unsigned bar, uint64_t size, b
 		.opaque = opaque,
 		.class = REGION_BAR,
 	};
-	/* The bits below the size are wired to zero; that is how a guest sizes a BAR (PCIe 5.0, 7.5.1.2.1). */
+	/* The bits below the size are wired to zero; that is how a guest sizes a BAR
+	 * (PCIe 5.0, 7.5.1.2.1). */
 	uint64_t mask = ~(size - 1);
 	unsigned reg = PCI_BAR0 + 4 * bar;
 	pci_config_set(&f->config, reg,

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The PCI Express host and the trap paths to configuration space: mechanism #1 (PCI 3.0, 3.2.2.3.2) and ECAM (PCIe 5.0, 7.2.2).
- * Whatever path a write takes, it ends in function_written(), where the effects are.
+ * The PCI Express host and the trap paths to configuration space: mechanism #1 (PCI 3.0, 3.2.2.3.2)
+ * and ECAM (PCIe 5.0, 7.2.2). Whatever path a write takes, it ends in function_written(), where the
+ * effects are.
  */
 #include "pci/host.h"
 
@@ -16,9 +17,10 @@
 #include "util/thread.h"
 
 #define ADDRESS_ENABLE 0x80000000u
-#define SLOTS	       32
+#define SLOTS          32
 
-/* The host bridge: Red Hat's QEMU PCIe host bridge id, which every guest knows as having no quirks. */
+/* The host bridge: Red Hat's QEMU PCIe host bridge id, which every guest knows as having no quirks.
+ */
 static const struct pci_identity bridge_identity = {
 	.vendor = 0x1b36,
 	.device = 0x0008,
@@ -33,7 +35,8 @@ static bool touches(unsigned offset, unsigned size, unsigned reg, unsigned reg_s
 }
 
 /* The effects of a write that has reached the bytes already. Lock held. */
-static void function_written(struct pci_function *f, unsigned offset, unsigned size, uint32_t old_command)
+static void function_written(
+	struct pci_function *f, unsigned offset, unsigned size, uint32_t old_command)
 {
 	uint32_t command = (uint32_t)pci_config_read(&f->config, PCI_COMMAND, 2);
 	if (((command ^ old_command) & PCI_COMMAND_MEMORY) ||
@@ -44,7 +47,8 @@ static void function_written(struct pci_function *f, unsigned offset, unsigned s
 	if (f->msix && msix_control_touched(f->msix, offset, size))
 		msix_control_written(f->msix);
 	for (unsigned i = 0; i < f->hook_count; i++)
-		if (touches(offset, size, f->hook[i].offset, f->hook[i].size) && f->ops->cap_written)
+		if (touches(offset, size, f->hook[i].offset, f->hook[i].size) &&
+			f->ops->cap_written)
 			f->ops->cap_written(f, offset, size);
 }
 
@@ -54,7 +58,8 @@ uint64_t pci_host_read(struct pci_host *host, unsigned bdf, unsigned offset, uns
 	return f ? pci_config_read(&f->config, offset, size) : ones(size);
 }
 
-void pci_host_write(struct pci_host *host, unsigned bdf, unsigned offset, uint64_t value, unsigned size)
+void pci_host_write(
+	struct pci_host *host, unsigned bdf, unsigned offset, uint64_t value, unsigned size)
 {
 	struct pci_function *f = pci_host_find(host, bdf);
 	if (!f)
@@ -72,7 +77,8 @@ static void count(struct pci_host *host, _Atomic uint64_t *counter, unsigned bdf
 		atomic_fetch_add_explicit(&host->stats.absent, 1, memory_order_relaxed);
 }
 
-/* --- ECAM: address bits 27:20 bus, 19:12 device and function, 11:0 register ----------------------------------------- */
+/* --- ECAM: address bits 27:20 bus, 19:12 device and function, 11:0 register
+ * ----------------------------------------- */
 
 static uint64_t ecam_read(void *opaque, uint64_t offset, unsigned size)
 {
@@ -92,7 +98,8 @@ static void ecam_write(void *opaque, uint64_t offset, uint64_t value, unsigned s
 
 static const struct region_ops ecam_ops = { .read = ecam_read, .write = ecam_write };
 
-/* --- mechanism #1: CONFIG_ADDRESS is a dword at 0xCF8, CONFIG_DATA the four bytes at 0xCFC ---------------------------- */
+/* --- mechanism #1: CONFIG_ADDRESS is a dword at 0xCF8, CONFIG_DATA the four bytes at 0xCFC
+ * ---------------------------- */
 
 #define PORT(p) ((p)-LAYOUT_PORT_PCI_ADDRESS)
 
@@ -146,11 +153,16 @@ static void type1_write(void *opaque, uint64_t port, uint64_t value, unsigned si
 	pci_host_write(host, bdf, reg, value, size);
 }
 
-static const struct region_ops type1_ops = { .read = type1_read, .write = type1_write, .max_size = 4 };
+static const struct region_ops type1_ops = {
+	.read = type1_read, .write = type1_write, .max_size = 4
+};
 
-/* --- the host --------------------------------------------------------------------------------------------------------- */
+/* --- the host
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
-static int place(struct pci_host *host, struct pci_function *f, unsigned bdf, struct lacuna_error **err)
+static int place(
+	struct pci_host *host, struct pci_function *f, unsigned bdf, struct lacuna_error **err)
 {
 	f->host = host;
 	f->bus = (uint8_t)(bdf >> 8);
@@ -243,7 +255,8 @@ int pci_host_add(struct pci_host *host, struct pci_function *f, struct lacuna_er
 	for (unsigned slot = 0; slot < SLOTS; slot++)
 		if (!host->function[slot << 3])
 			return place(host, f, slot << 3, err);
-	return err_set(err, ENOSPC, "all %d slots of PCI bus 0 are taken: use fewer devices", SLOTS);
+	return err_set(
+		err, ENOSPC, "all %d slots of PCI bus 0 are taken: use fewer devices", SLOTS);
 }
 
 void pci_host_remove(struct pci_host *host, struct pci_function *f)

@@ -44,7 +44,7 @@ struct pci_host {
 	pthread_mutex_t lock;           /* config writes, BAR moves, the address register */
 	struct pci_function **function; /* [buses * 256], by bus << 8 | devfn; NULL: absent */
 	unsigned function_count;
-	unsigned blocked_bars;     /* see struct pci_bar */
+	unsigned blocked_bars;   /* see struct pci_bar */
 	uint64_t next32, next64; /* where the next BAR goes */
 	uint32_t address;        /* CONFIG_ADDRESS, PCI 3.0, 3.2.2.3.2 */
 	struct pci_function bridge;
@@ -71,7 +71,8 @@ uint64_t pci_host_read(struct pci_host *host, unsigned bdf, unsigned offset, uns
 void pci_host_write(
 	struct pci_host *host, unsigned bdf, unsigned offset, uint64_t value, unsigned size);
 
-/* A write to CONFIG_ADDRESS that came through KVM's coalesced ring: it made no exit, so it is not counted as one. */
+/* A write to CONFIG_ADDRESS that came through KVM's coalesced ring: it made no exit, so it is not
+ * counted as one. */
 void pci_host_set_address(struct pci_host *host, uint32_t address);
 
 static inline struct pci_function *pci_host_find(const struct pci_host *host, unsigned bdf)

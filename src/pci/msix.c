@@ -2,8 +2,9 @@
 /*
  * MSI-X table, pending bits and vectors (PCIe 5.0, 7.7.2).
  *
- * A vector is signalled by writing its eventfd, and only while it is unmasked; so masking needs no call into the kernel: the
- * eventfd stays connected and is left alone. The route is (re)made at unmasking, and only if the message has changed since.
+ * A vector is signalled by writing its eventfd, and only while it is unmasked; so masking needs no
+ * call into the kernel: the eventfd stays connected and is left alone. The route is (re)made at
+ * unmasking, and only if the message has changed since.
  */
 #include "pci/msix.h"
 
@@ -23,8 +24,8 @@
 #define ENTRY_MASKED  1u
 
 struct vector {
-	int fd; /* eventfd, made at first use */
-	int gsi; /* -1: no route yet */
+	int fd;           /* eventfd, made at first use */
+	int gsi;          /* -1: no route yet */
 	uint64_t address; /* of the route */
 	uint32_t data;
 	bool connected;
@@ -37,7 +38,7 @@ struct msix {
 	uint32_t table_offset, pba_offset, pba_size;
 	pthread_mutex_t lock; /* all below */
 	bool enabled, masked; /* message control */
-	uint8_t *table; /* as the guest wrote it; vector control reads back bit 0 only */
+	uint8_t *table;       /* as the guest wrote it; vector control reads back bit 0 only */
 	uint8_t *pba;
 	struct vector *vector;
 	struct log_limit limit;
@@ -101,7 +102,7 @@ void msix_free(struct msix *m)
 bool msix_owns(const struct msix *m, uint64_t offset)
 {
 	return offset - m->table_offset < (uint64_t)m->count * MSIX_ENTRY_SIZE ||
-		offset - m->pba_offset < m->pba_size;
+	       offset - m->pba_offset < m->pba_size;
 }
 
 bool msix_enabled(const struct msix *m)
@@ -172,13 +173,15 @@ uint64_t msix_read(struct msix *m, uint64_t offset, unsigned size)
 	uint64_t at = offset - m->table_offset;
 	if (at < (uint64_t)m->count * MSIX_ENTRY_SIZE)
 		return size <= (uint64_t)m->count * MSIX_ENTRY_SIZE - at
-			? load_le(&m->table[at], size)
-			: ones(size);
+			       ? load_le(&m->table[at], size)
+			       : ones(size);
 	at = offset - m->pba_offset;
-	return at < m->pba_size && size <= m->pba_size - at ? load_le(&m->pba[at], size) : ones(size);
+	return at < m->pba_size && size <= m->pba_size - at ? load_le(&m->pba[at], size)
+							    : ones(size);
 }
 
-/* Aligned dwords and qwords only; others have no defined effect (PCIe 5.0, 6.1.4.2) and are dropped. The PBA is read-only. */
+/* Aligned dwords and qwords only; others have no defined effect (PCIe 5.0, 6.1.4.2) and are
+ * dropped. The PBA is read-only. */
 void msix_write(struct msix *m, uint64_t offset, uint64_t value, unsigned size)
 {
 	LOCK_SCOPE(&m->lock);

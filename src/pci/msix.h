@@ -42,7 +42,8 @@ void msix_notify(struct msix *msix, unsigned vector);
 /* True when MSI-X is enabled by the guest. */
 bool msix_enabled(const struct msix *msix);
 
-/* For pci/host.c: whether a config write touched message control, and what follows from it. Host's lock held. */
+/* For pci/host.c: whether a config write touched message control, and what follows from it. Host's
+ * lock held. */
 bool msix_control_touched(const struct msix *msix, unsigned offset, unsigned size);
 void msix_control_written(struct msix *msix);
 

@@ -32,7 +32,8 @@ static int make_file(struct lacuna_error **err)
 	return 0;
 }
 
-/* AnonHugePages of the mapping that begins at @start (Documentation/filesystems/proc.rst, smaps). */
+/* AnonHugePages of the mapping that begins at @start (Documentation/filesystems/proc.rst, smaps).
+ */
 static bool backed_by_huge_page(const void *start)
 {
 	FILE *smaps = fopen("/proc/self/smaps", "re");

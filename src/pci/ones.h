@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * All-ones memory: what configuration space without a function reads as. One copy serves every VM of the process. It is the one
- * piece of file-scope state in the library: constant contents and a reference count behind a lock.
+ * All-ones memory: what configuration space without a function reads as. One copy serves every VM
+ * of the process. It is the one piece of file-scope state in the library: constant contents and a
+ * reference count behind a lock.
  */
 #ifndef PCI_ONES_H
 #define PCI_ONES_H
@@ -10,12 +11,13 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define ONES_FILE_SIZE	0x10000u
+#define ONES_FILE_SIZE  0x10000u
 #define ONES_LARGE_SIZE 0x200000u
 
 struct ones {
-	int fd; /* memfd of ONES_FILE_SIZE bytes of ones, to be mapped again and again between live pages */
-	const void *large; /* ONES_LARGE_SIZE bytes, aligned to their size; NULL until asked for */
+	int fd; /* memfd of ONES_FILE_SIZE bytes of ones, to be mapped again and again between live
+		   pages */
+	const void *large;  /* ONES_LARGE_SIZE bytes, aligned to their size; NULL until asked for */
 	bool large_is_huge; /* one transparent huge page lies behind it */
 };
 

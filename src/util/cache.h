@@ -3,9 +3,10 @@
 #define UTIL_CACHE_H
 
 /*
- * Writes the cache line that holds @p back to memory and drops it. A guest maps ECAM uncached, and on AMD its reads then go past
- * the caches, so what the host has just written must be in memory before the guest's next read. Works on any alias of the
- * page: caches are tagged by physical address.
+ * Writes the cache line that holds @p back to memory and drops it. A guest maps ECAM uncached, and
+ * on AMD its reads then go past the caches, so what the host has just written must be in memory
+ * before the guest's next read. Works on any alias of the page: caches are tagged by physical
+ * address.
  */
 static inline void cache_flush_line(const void *p)
 {

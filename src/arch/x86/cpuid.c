@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * CPUID for the guest (Intel SDM vol. 2A, CPUID; AMD APM vol. 3, appendix E; Documentation/virt/kvm/x86/cpuid.rst).
- * Rule: what KVM reports stays, except where it describes the host's own layout or a feature a guest must not use.
+ * CPUID for the guest (Intel SDM vol. 2A, CPUID; AMD APM vol. 3, appendix E;
+ * Documentation/virt/kvm/x86/cpuid.rst). Rule: what KVM reports stays, except where it describes
+ * the host's own layout or a feature a guest must not use.
  */
 #include "arch/x86/cpuid.h"
 
@@ -17,18 +18,18 @@
 #define MAX_ENTRIES   512
 #define EXTRA_ENTRIES 16
 
-#define KVM_LEAF	   0x40000000u
+#define KVM_LEAF           0x40000000u
 #define KVM_FEATURES_LEAF  0x40000001u
 #define KVM_FREQUENCY_LEAF 0x40000010u /* EAX: TSC kHz, EBX: local APIC timer kHz */
-#define APIC_BUS_KHZ	   1000000u /* KVM's local APIC counts nanoseconds */
+#define APIC_BUS_KHZ       1000000u    /* KVM's local APIC counts nanoseconds */
 
-#define LEAF1_ECX_VMX	       (1u << 5)
+#define LEAF1_ECX_VMX          (1u << 5)
 #define LEAF1_ECX_X2APIC       (1u << 21)
 #define LEAF1_ECX_TSC_DEADLINE (1u << 24)
 #define LEAF1_ECX_HYPERVISOR   (1u << 31)
-#define LEAF1_EDX_HTT	       (1u << 28)
+#define LEAF1_EDX_HTT          (1u << 28)
 #define EXT1_ECX_CMP_LEGACY    (1u << 1)
-#define EXT1_ECX_SVM	       (1u << 2)
+#define EXT1_ECX_SVM           (1u << 2)
 
 int cpuid_supported(int kvm_fd, struct kvm_cpuid2 **ret, struct lacuna_error **err)
 {
@@ -92,7 +93,8 @@ static void features(struct kvm_cpuid2 *c, const struct cpuid_config *config, un
 	e->ecx |= LEAF1_ECX_X2APIC | LEAF1_ECX_HYPERVISOR;
 	if (config->tsc_deadline)
 		e->ecx |= LEAF1_ECX_TSC_DEADLINE;
-	/* EBX: 31:24 initial APIC id, 23:16 logical processors, 15:8 CLFLUSH size in qwords, 7:0 brand */
+	/* EBX: 31:24 initial APIC id, 23:16 logical processors, 15:8 CLFLUSH size in qwords, 7:0
+	 * brand */
 	unsigned logical = 1u << bits_for(config->cpus);
 	e->ebx = apic_id << 24 | (logical & 0xff) << 16 | (e->ebx & 0xffff);
 	e->edx &= ~LEAF1_EDX_HTT;
@@ -110,9 +112,10 @@ static void features(struct kvm_cpuid2 *c, const struct cpuid_config *config, un
 		e->eax = e->ebx = e->ecx = e->edx = 0;
 }
 
-/* Leaves 0xB and 0x1F: one thread a core, all cores in one package (SDM vol. 2A; APM vol. 3, E.3.8). */
-static void extended_topology(struct kvm_cpuid2 *c, uint32_t leaf, const struct cpuid_config *config,
-	unsigned apic_id)
+/* Leaves 0xB and 0x1F: one thread a core, all cores in one package (SDM vol. 2A; APM vol. 3,
+ * E.3.8). */
+static void extended_topology(
+	struct kvm_cpuid2 *c, uint32_t leaf, const struct cpuid_config *config, unsigned apic_id)
 {
 	const uint32_t shift[] = { 0, bits_for(config->cpus) };
 	const uint32_t count[] = { 1, config->cpus };
@@ -138,9 +141,11 @@ static void topology(struct kvm_cpuid2 *c, const struct cpuid_config *config, un
 	for (uint32_t i = 0; i < c->nent; i++) {
 		e = &c->entries[i];
 		if (e->function == 4 && (e->eax & 0x1f)) {
-			/* EAX 31:26 cores in the package - 1, 25:14 threads that share the cache - 1 */
+			/* EAX 31:26 cores in the package - 1, 25:14 threads that share the cache -
+			 * 1 */
 			uint32_t sharing = ((e->eax >> 5) & 7) >= 3 ? others : 0;
-			e->eax = (e->eax & 0x3fff) | (uint32_t)min_u64(others, 63) << 26 | sharing << 14;
+			e->eax = (e->eax & 0x3fff) | (uint32_t)min_u64(others, 63) << 26 |
+				 sharing << 14;
 		} else if (e->function == 0x8000001d && (e->eax & 0x1f)) {
 			uint32_t sharing = ((e->eax >> 5) & 7) >= 3 ? others : 0;
 			e->eax = (e->eax & 0x3fff) | sharing << 14;
@@ -150,7 +155,7 @@ static void topology(struct kvm_cpuid2 *c, const struct cpuid_config *config, un
 		} else if (e->function == 0x8000001e) {
 			e->eax = apic_id;
 			e->ebx = apic_id; /* core id; one thread */
-			e->ecx = 0; /* one node */
+			e->ecx = 0;       /* one node */
 			e->edx = 0;
 		}
 	}
@@ -164,7 +169,8 @@ static void frequencies(struct kvm_cpuid2 *c, const struct cpuid_config *config)
 	e->eax = config->tsc_khz;
 	e->ebx = APIC_BUS_KHZ;
 	e->ecx = e->edx = 0;
-	/* Intel's leaf 0x15: TSC = crystal * EBX / EAX. AMD has no such leaf, and nobody looks for it there. */
+	/* Intel's leaf 0x15: TSC = crystal * EBX / EAX. AMD has no such leaf, and nobody looks for
+	 * it there. */
 	const struct kvm_cpuid_entry2 *max = find(c, 0, 0);
 	if (is_intel(c) && max && max->eax >= 0x15) {
 		e = entry(c, 0x15, 0, false);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What CPUID tells the guest: what KVM supports on this host, without nested virtualisation, completed with topology, x2APIC,
- * timer frequencies and KVM's own leaves.
+ * What CPUID tells the guest: what KVM supports on this host, without nested virtualisation,
+ * completed with topology, x2APIC, timer frequencies and KVM's own leaves.
  */
 #ifndef ARCH_X86_CPUID_H
 #define ARCH_X86_CPUID_H
@@ -15,10 +15,10 @@ struct kvm_vcpu;
 struct kvm_vm;
 
 struct cpuid_config {
-	unsigned cpus; /* one socket, one thread a core */
+	unsigned cpus;     /* one socket, one thread a core */
 	bool tsc_deadline; /* KVM's local APIC has the mode */
-	uint32_t tsc_khz; /* 0: unknown */
-	int pv_bit; /* bit of EAX in leaf 0x40000001 to set; -1: none */
+	uint32_t tsc_khz;  /* 0: unknown */
+	int pv_bit;        /* bit of EAX in leaf 0x40000001 to set; -1: none */
 };
 
 /* What KVM supports, as the starting point. Freed with free(). */

@@ -11,24 +11,25 @@
 #include "util/bytes.h"
 #include "util/err.h"
 
-#define CR0_PE	 (1ull << 0)
-#define CR0_ET	 (1ull << 4)
-#define CR0_PG	 (1ull << 31)
-#define CR4_PAE	 (1ull << 5)
+#define CR0_PE   (1ull << 0)
+#define CR0_ET   (1ull << 4)
+#define CR0_PG   (1ull << 31)
+#define CR4_PAE  (1ull << 5)
 #define EFER_LME (1ull << 8)
 #define EFER_LMA (1ull << 10)
 
-#define MSR_MISC_ENABLE	     0x1a0
+#define MSR_MISC_ENABLE      0x1a0
 #define MISC_ENABLE_FAST_STR 1
 #define MSR_MTRR_DEF_TYPE    0x2ff
-#define MTRR_ENABLE	     (1u << 11)
-#define MTRR_WRITE_BACK	     6
+#define MTRR_ENABLE          (1u << 11)
+#define MTRR_WRITE_BACK      6
 
 #define SELECTOR_CODE 0x10
 #define SELECTOR_DATA 0x18
 #define SELECTOR_TSS  0x20
 
-/* Flat segments as both protocols want them; the GDT that the loader put at LAYOUT_GDT says the same. */
+/* Flat segments as both protocols want them; the GDT that the loader put at LAYOUT_GDT says the
+ * same. */
 static struct kvm_segment code_segment(bool long_mode)
 {
 	return (struct kvm_segment){
@@ -56,7 +57,8 @@ static struct kvm_segment data_segment(void)
 	};
 }
 
-static int set_sregs(struct kvm_vcpu *vcpu, const struct boot_entry *entry, struct lacuna_error **err)
+static int set_sregs(
+	struct kvm_vcpu *vcpu, const struct boot_entry *entry, struct lacuna_error **err)
 {
 	bool long_mode = entry->mode == BOOT_MODE_LONG64;
 	struct kvm_sregs s;
@@ -88,7 +90,8 @@ static int set_sregs(struct kvm_vcpu *vcpu, const struct boot_entry *entry, stru
 	return 0;
 }
 
-static int set_regs(struct kvm_vcpu *vcpu, const struct boot_entry *entry, struct lacuna_error **err)
+static int set_regs(
+	struct kvm_vcpu *vcpu, const struct boot_entry *entry, struct lacuna_error **err)
 {
 	struct kvm_regs r = { .rflags = 2, .rip = entry->ip };
 	if (entry->mode == BOOT_MODE_LONG64) {

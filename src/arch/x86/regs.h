@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Registers and MSRs at reset: the boot processor enters the kernel, the others wait for INIT and SIPI. */
+/* Registers and MSRs at reset: the boot processor enters the kernel, the others wait for INIT and
+ * SIPI. */
 #ifndef ARCH_X86_REGS_H
 #define ARCH_X86_REGS_H
 
