@@ -60,6 +60,7 @@ cli_src := $(sort $(wildcard src/cli/*.c))
 unit_src := $(sort $(wildcard tests/unit/*.c))
 direct_src := $(sort $(wildcard tests/direct/*.c))
 guest_src := $(sort $(wildcard tests/guest/*.c))
+cli_test_src := $(sort $(wildcard tests/cli/*.c))
 fw_lib_src := $(sort $(filter-out firmware/probe.c,$(wildcard firmware/*.c)) $(wildcard firmware/*.S))
 
 lib_obj := $(lib_src:%.c=$(BUILD)/obj/%.o) $(blob_src:%.S=$(BUILD)/obj/%.o)
@@ -67,6 +68,7 @@ cli_obj := $(cli_src:%.c=$(BUILD)/obj/%.o)
 unit_obj := $(unit_src:%.c=$(BUILD)/obj/%.o)
 direct_obj := $(direct_src:%.c=$(BUILD)/obj/%.o)
 fw_lib_obj := $(patsubst %,$(BUILD)/fw/%.o,$(basename $(fw_lib_src)))
+cli_test_bin := $(cli_test_src:%.c=$(BUILD)/%)
 guest_elf := $(guest_src:tests/guest/%.c=$(BUILD)/tests/guest/%.elf)
 
 ifeq ($(V),1)
@@ -165,7 +167,12 @@ $(BUILD)/tests/direct.bin: $(direct_obj) $(BUILD)/liblacuna.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LAC_CFLAGS) $(CFLAGS) $(LAC_LDFLAGS) $(LDFLAGS) -o $@ $(direct_obj) $(BUILD)/liblacuna.a -lcriterion $(LAC_LIBS)
 
-tests: $(BUILD)/lacuna $(BUILD)/tests/unit.bin $(BUILD)/tests/direct.bin $(guest_elf) ## build every test program
+$(BUILD)/tests/cli/%: $(BUILD)/obj/tests/cli/%.o
+	$(say) LINK $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LAC_CFLAGS) $(CFLAGS) $(LAC_LDFLAGS) $(LDFLAGS) -o $@ $<
+
+tests: $(BUILD)/lacuna $(BUILD)/tests/unit.bin $(BUILD)/tests/direct.bin $(guest_elf) $(cli_test_bin) ## build every test program
 
 setup: ## install what building, running and testing need (Debian packages)
 	$(Q)tools/setup
