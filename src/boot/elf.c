@@ -172,6 +172,9 @@ int elf_load(const struct image *image, const struct gmem *mem, struct kernel *r
 			&p, sizeof(p), err);
 		if (rc < 0)
 			return rc;
+		if (p.p_type == PT_INTERP)
+			return err_set(err, ENOEXEC,
+				"is a dynamically linked program: use a vmlinux or a bzImage");
 		if (p.p_type == PT_NOTE && k.mode != BOOT_MODE_PROT32) {
 			rc = pvh_find_entry(
 				image, p.p_offset, p.p_filesz, p.p_align, &pvh_entry, err);
