@@ -78,17 +78,14 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "LACUNA", "LACUNAVM", 0x00000001)
             {
                 If (Arg0 == ToUUID ("E5C937D0-3553-4D7A-9117-EA4D19C3434D"))
                 {
-                    Switch (ToInteger (Arg2))
+                    If (Arg2 == 0)
                     {
-                        Case (0)
-                        {
-                            Return (Buffer () { 0x21 }) // functions 0 and 5
-                        }
-                        // PCI Firmware 3.3, 4.6.5: keep the BARs as they are; each one moved would cost config writes
-                        Case (5)
-                        {
-                            Return (Zero)
-                        }
+                        Return (Buffer () { 0x21 }) // functions 0 and 5
+                    }
+                    // PCI Firmware 3.3, 4.6.5: keep the BARs as they are; each one moved would cost config writes
+                    If (Arg2 == 5)
+                    {
+                        Return (Zero)
                     }
                 }
                 Return (Buffer () { 0x00 })
