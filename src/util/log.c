@@ -8,8 +8,8 @@
 
 #define GUEST_LINES_PER_SECOND 10
 
-static void emit(const struct log *log, enum lacuna_log_level level, const char *component,
-	const char *fmt, va_list ap)
+__attribute__((format(printf, 4, 0))) static void emit(const struct log *log,
+	enum lacuna_log_level level, const char *component, const char *fmt, va_list ap)
 {
 	char line[512];
 	vsnprintf(line, sizeof(line), fmt, ap);
