@@ -76,14 +76,13 @@ static bool type1_sane(void)
 	return false;
 }
 
-static bool type1_works(void)
+void pci_try_type1(void)
 {
 	out8(LAYOUT_PORT_PCI_ADDRESS + 3, 0x01);
 	uint32_t saved = in32(LAYOUT_PORT_PCI_ADDRESS);
 	out32(LAYOUT_PORT_PCI_ADDRESS, ADDRESS_ENABLE);
-	bool works = in32(LAYOUT_PORT_PCI_ADDRESS) == ADDRESS_ENABLE && type1_sane();
+	pci.type1 = in32(LAYOUT_PORT_PCI_ADDRESS) == ADDRESS_ENABLE && type1_sane();
 	out32(LAYOUT_PORT_PCI_ADDRESS, saved);
-	return works;
 }
 
 void pci_init(void)
@@ -92,7 +91,6 @@ void pci_init(void)
 	pci.ecam = acpi_mcfg(&mcfg);
 	pci.buses = pci.ecam ? mcfg.last_bus + 1 : 256;
 	pci.ecam_base = pci.ecam ? mcfg.base : 0;
-	pci.type1 = type1_works();
 }
 
 enum pci_mechanism pci_preferred(void)

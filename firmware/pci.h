@@ -33,15 +33,19 @@ enum pci_mechanism {
 #define PCI_CAP_MSIX   0x11
 
 struct pci_machine {
-	bool ecam, type1;   /* which mechanisms exist */
+	bool ecam;          /* MCFG is there */
+	bool type1;         /* set by pci_try_type1() */
 	uint64_t ecam_base; /* of bus 0 */
 	unsigned buses;     /* that exist: MCFG's last + 1; 256 without MCFG */
 };
 
 extern struct pci_machine pci;
 
-/* Fills `pci`: MCFG from ACPI, type 1 tried as Linux does (pci_check_type1). */
+/* Fills `pci` from MCFG, which costs no access. */
 void pci_init(void);
+
+/* Finds out whether type 1 works, as Linux does (pci_check_type1). */
+void pci_try_type1(void);
 
 /* @size is 1, 2 or 4 and @offset a multiple of it; 8 and any offset also work by ECAM. Type 1
  * reaches the first 256 bytes only. Not locked. */

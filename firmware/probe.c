@@ -158,6 +158,7 @@ int guest_main(void)
 	int status = 0;
 
 	pci_init();
+	pci_try_type1();
 	choose_mechanism(bit);
 	scan.all = cmdline_is("probe.scan", "all");
 	scan.quiet = cmdline_get("probe.quiet", unused, sizeof(unused));

@@ -58,13 +58,13 @@ bool str_equal(const char *a, const char *b)
 
 size_t count_ones(const volatile uint32_t *p, size_t count)
 {
-	uint64_t left = count, all_ones = UINT32_MAX;
+	uint64_t pairs = count / 2, left = pairs;
 	bool equal;
-	if (!count)
+	if (!pairs)
 		return 0;
-	__asm__ volatile("repe scasl"
+	__asm__ volatile("repe scasq"
 			 : "=@cce"(equal), "+D"(p), "+c"(left)
-			 : "a"(all_ones)
+			 : "a"(UINT64_MAX)
 			 : "memory");
-	return count - left - (equal ? 0 : 1);
+	return (pairs - left - (equal ? 0 : 1)) * 2;
 }

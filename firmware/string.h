@@ -15,8 +15,9 @@ size_t strlen(const char *s);
 int strncmp(const char *a, const char *b, size_t len);
 bool str_equal(const char *a, const char *b);
 
-/* How many of the @count dwords at @p are all ones before the first that is not. Reads with
- * string instructions, so it is fast where each instruction is interpreted. */
+/* How many of the @count dwords at @p come before the first that is not all ones, rounded down to
+ * an even number; @count is even. Reads with string instructions, so it is fast where each
+ * instruction is interpreted. */
 size_t count_ones(const volatile uint32_t *p, size_t count);
 
 /* FNV-1a, 64 bits, taking 32 bits a step; HASH_START begins. */
