@@ -20,7 +20,7 @@
 #define SLEEP_TYPE_MASK  7
 #define SLEEP_ENABLE     0x20
 
-enum { CF9, I8042, SLEEP, CMOS, REGIONS };
+enum { I8042, SLEEP, CMOS, REGIONS };
 
 struct reset {
 	struct bus *pio;
@@ -44,16 +44,6 @@ void reset_cf9_write(struct reset *r, uint8_t value)
 	atomic_store(&r->cf9, value & (CF9_SYS_RST | CF9_FULL_RST));
 	if (value & CF9_RST_CPU)
 		end(r, END_RESET);
-}
-
-static uint64_t cf9_read(void *opaque, uint64_t offset, unsigned size)
-{
-	return reset_cf9_read(opaque);
-}
-
-static void cf9_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
-{
-	reset_cf9_write(opaque, (uint8_t)value);
 }
 
 /* A status of 0: no data, ready for a command. All ones would say that the input buffer is full,
@@ -91,22 +81,21 @@ static const struct {
 	enum region_class class;
 	struct region_ops ops;
 } regions[REGIONS] = {
-	[CF9] = { "reset", LAYOUT_PORT_RESET, 1, REGION_RESET, { cf9_read, cf9_write, 1, 1 } },
 	[I8042] = { "i8042", LAYOUT_PORT_I8042, 1, REGION_RESET, { zero_read, i8042_write, 1, 1 } },
 	[SLEEP] = { "sleep", LAYOUT_PORT_SLEEP_CTRL, 2, REGION_RESET,
 		{ zero_read, sleep_write, 1, 1 } },
 	[CMOS] = { "cmos", LAYOUT_PORT_CMOS, 2, REGION_CMOS, { cmos_read, cmos_write, 1, 1 } },
 };
 
-int reset_new(struct bus *pio, bool cf9, const struct end_sink *sink, struct reset **ret,
-	struct lacuna_error **err)
+int reset_new(
+	struct bus *pio, const struct end_sink *sink, struct reset **ret, struct lacuna_error **err)
 {
 	struct reset *r = calloc(1, sizeof(*r));
 	if (!r)
 		return err_nomem(err);
 	r->pio = pio;
 	r->end = *sink;
-	for (unsigned i = cf9 ? CF9 : CF9 + 1; i < REGIONS; i++) {
+	for (unsigned i = 0; i < REGIONS; i++) {
 		r->region[i] = (struct region){ .name = regions[i].name,
 			.base = regions[i].base,
 			.size = regions[i].size,

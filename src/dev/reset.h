@@ -20,10 +20,9 @@
 
 struct reset;
 
-/* @cf9: take port 0xCF9. Without, the PCI host owns 0xCF8-0xCFF and hands on byte accesses to it by
- * the two functions below. */
-int reset_new(struct bus *pio, bool cf9, const struct end_sink *end, struct reset **ret,
-	struct lacuna_error **err);
+/* Port 0xCF9 lies inside the PCI host's 0xCF8-0xCFF, which hands on byte accesses to it. */
+int reset_new(
+	struct bus *pio, const struct end_sink *end, struct reset **ret, struct lacuna_error **err);
 void reset_free(struct reset *r);
 
 /* Any thread. */

@@ -30,7 +30,7 @@ static void guest_ended(void *opaque, enum end_kind kind, int code)
 	machine_end(opaque, reasons[kind], code, NULL);
 }
 
-/* --- port 0xCF9, where it lies inside the PCI host's ports
+/* --- port 0xCF9, which lies inside the PCI host's ports
  * ----------------------------------------------------------- */
 
 static uint64_t reset_read(void *opaque, uint64_t offset, unsigned size)
@@ -150,8 +150,7 @@ int platform_new(struct machine *m, const struct machine_config *config, struct 
 	if (rc == 0)
 		rc = make_console(m, config, err);
 	if (rc == 0)
-		rc = reset_new(
-			&m->pio, config->pci.config == MACHINE_PCI_ECAM, &end, &m->reset, err);
+		rc = reset_new(&m->pio, &end, &m->reset, err);
 	if (rc == 0)
 		rc = exit_port_new(&m->pio, &end, &m->exit_port, err);
 	if (rc < 0)

@@ -71,7 +71,9 @@ static void handle_io(struct vcpu *v, const struct kvm_exit *e)
 		class = access_bus(&v->machine->pio, e, e->data + (size_t)i * e->size);
 	struct vcpu_counters *c = &v->counters;
 	switch (class) {
-	case REGION_PCI_TYPE1: /* the host has counted it */
+	case REGION_PCI_TYPE1: /* the host has counted it, unless it was 0xCF9 */
+		if (e->addr == LAYOUT_PORT_RESET && e->size == 1)
+			bump(&c->pio_reset);
 		break;
 	case REGION_SERIAL:
 		bump(&c->pio_serial);

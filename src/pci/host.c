@@ -123,6 +123,8 @@ static uint64_t type1_read(void *opaque, uint64_t port, unsigned size)
 	if (port == PORT(LAYOUT_PORT_RESET) && size == 1 && host->config.reset_ops)
 		return host->config.reset_ops->read(host->config.reset_opaque, 0, 1);
 	atomic_fetch_add_explicit(&host->stats.type1_read, 1, memory_order_relaxed);
+	if (!host->config.type1)
+		return ones(size);
 	if (port == 0 && size == 4)
 		return READ_ONCE(host->address);
 	unsigned bdf, reg;
@@ -141,6 +143,8 @@ static void type1_write(void *opaque, uint64_t port, uint64_t value, unsigned si
 		return;
 	}
 	atomic_fetch_add_explicit(&host->stats.type1_write, 1, memory_order_relaxed);
+	if (!host->config.type1)
+		return;
 	if (port == 0 && size == 4) {
 		pci_host_set_address(host, (uint32_t)value);
 		return;
@@ -197,18 +201,15 @@ static int add_regions(struct pci_host *host, struct lacuna_error **err)
 		if (rc < 0)
 			return rc;
 	}
-	if (c->type1) {
-		host->type1_region = (struct region){
-			.name = "PCI type 1",
-			.base = LAYOUT_PORT_PCI_ADDRESS,
-			.size = 8,
-			.ops = &type1_ops,
-			.opaque = host,
-			.class = REGION_PCI_TYPE1,
-		};
-		return bus_add(c->pio, &host->type1_region, err);
-	}
-	return 0;
+	host->type1_region = (struct region){
+		.name = "PCI type 1",
+		.base = LAYOUT_PORT_PCI_ADDRESS,
+		.size = 8,
+		.ops = &type1_ops,
+		.opaque = host,
+		.class = REGION_PCI_TYPE1,
+	};
+	return bus_add(c->pio, &host->type1_region, err);
 }
 
 int pci_host_new(

@@ -27,8 +27,9 @@ struct pci_windows {
 
 struct pci_host_config {
 	unsigned buses; /* 1 to 256 */
-	bool type1;     /* ports 0xCF8-0xCFF answer */
-	bool ecam;      /* the window at LAYOUT_ECAM_BASE answers */
+	bool type1; /* ports 0xCF8-0xCFF answer; else they read all ones (zeros would look like type
+		       2) */
+	bool ecam;  /* the window at LAYOUT_ECAM_BASE answers */
 	struct pci_windows windows;
 	struct bus *pio, *mmio;
 	const struct msi_ops *msi;
