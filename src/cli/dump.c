@@ -92,7 +92,7 @@ static int dump_help(void)
 
 static int configure(struct lacuna_config *config, struct dump_options *o, int argc, char **argv)
 {
-	const struct opt_parser parser = {
+	struct opt_parser parser = {
 		.command = "dump",
 		.own = dump_opts,
 		.config = config,

@@ -13,7 +13,8 @@ const struct opt machine_opts[] = {
 	{ "kernel", "FILE", "the built-in probe guest",
 		.help = "bzImage, or vmlinux with or without a PVH note" },
 	{ "initrd", "FILE", "none", .help = "initial RAM disk" },
-	{ "cmdline", "TEXT", "empty", .help = "kernel command line" },
+	{ "cmdline", "TEXT", "console=ttyS0 if there is a serial port",
+		.help = "kernel command line" },
 	{ "add-cmdline", "on|off", "on",
 		.help = "add 'reserve=0xcf8,8 pci=noearly', which spares Linux futile\n"
 			"port accesses, where config=ecam" },
@@ -30,6 +31,8 @@ const struct opt machine_opts[] = {
 			"window=auto|memory|trap [auto]: what is behind the ECAM window\n"
 			"buses=auto|1..256 [auto]: how many buses to announce\n"
 			"pv-bit=0..31|off [31]: CPUID bit that tells that ECAM is sound" },
+	{ "serial", "stdio|file=FILE|off", "stdio",
+		.help = "what the first serial port is connected to" },
 	{ "marker", "TEXT", "none",
 		.help = "note the time when the serial port first prints TEXT" },
 	{ "timeout", "TIME", "none", .help = "end the machine after 500ms, 10s, 2m ..." },
@@ -44,15 +47,17 @@ static const struct opt *find(const struct opt *table, const char *name, size_t 
 	return NULL;
 }
 
-static int set_machine(const struct opt_parser *parser, const char *name, const char *value)
+static int set_machine(struct opt_parser *parser, const char *name, const char *value)
 {
 	struct lacuna_error *err = NULL;
+	if (!strcmp(name, "serial"))
+		parser->serial = value;
 	if (lacuna_config_set(parser->config, name, value, &err) < 0)
 		return fail_error(err);
 	return STATUS_OK;
 }
 
-int opts_parse(const struct opt_parser *parser, int argc, char **argv)
+int opts_parse(struct opt_parser *parser, int argc, char **argv)
 {
 	for (int i = 1; i < argc; i++) {
 		const char *arg = argv[i], *name = arg + 2, *value = strchr(arg, '=');
@@ -84,7 +89,7 @@ int opts_parse(const struct opt_parser *parser, int argc, char **argv)
 		if (status)
 			return status;
 	}
-	return STATUS_OK;
+	return parser->serial ? STATUS_OK : set_machine(parser, "serial", "stdio");
 }
 
 void opts_help(const struct opt *table)

@@ -37,10 +37,12 @@ struct opt_parser {
 	/* An argument that is not an option; NULL: there are none. */
 	int (*word)(void *opaque, const char *word);
 	void *opaque;
+	const char *serial; /* filled in: the value of --serial */
 };
 
-/* STATUS_OK, or STATUS_FAILED after a message. argv[0] is skipped. */
-int opts_parse(const struct opt_parser *parser, int argc, char **argv);
+/* Where the library's default is no serial port, the program's is standard input and output.
+ * STATUS_OK, or STATUS_FAILED after a message. argv[0] is skipped. */
+int opts_parse(struct opt_parser *parser, int argc, char **argv);
 
 /* Prints the rows of a table. */
 void opts_help(const struct opt *table);

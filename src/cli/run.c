@@ -12,13 +12,11 @@
 #include "cli/terminal.h"
 
 struct run_options {
-	const char *serial, *stats_file;
-	bool verbose;
+	const char *stats_file;
+	bool verbose, stdio; /* stdio: the guest's serial port is the terminal's, or the pipe's */
 };
 
 static const struct opt run_opts[] = {
-	{ "serial", "stdio|file=FILE|off", "stdio",
-		.help = "what the first serial port is connected to" },
 	{ "stats-file", "FILE", "none",
 		.help = "write statistics there when the machine ends; -: stdout" },
 	{ "verbose", .value = OPT_NO_VALUE, .help = "tell on stderr what the guest does wrong" },
@@ -28,15 +26,12 @@ static const struct opt run_opts[] = {
 static int set_option(void *opaque, const char *name, const char *value)
 {
 	struct run_options *o = opaque;
-	const char **text = !strcmp(name, "serial")       ? &o->serial
-			    : !strcmp(name, "stats-file") ? &o->stats_file
-							  : NULL;
-	if (!text)
+	if (!strcmp(name, "verbose"))
 		o->verbose = true;
-	else if (*text)
+	else if (o->stats_file)
 		return fail("%s: given twice", name);
 	else
-		*text = value;
+		o->stats_file = value;
 	return STATUS_OK;
 }
 
@@ -48,24 +43,20 @@ static void print_log(
 
 static int configure(struct lacuna_config *config, struct run_options *o, int argc, char **argv)
 {
-	const struct opt_parser parser = {
+	struct opt_parser parser = {
 		.command = "run",
 		.own = run_opts,
 		.config = config,
 		.set = set_option,
 		.opaque = o,
 	};
-	struct lacuna_error *err = NULL;
 	int status = opts_parse(&parser, argc, argv);
 	if (status)
 		return status;
-	if (!o->serial)
-		o->serial = "stdio";
-	if (lacuna_config_set(config, "serial", o->serial, &err) < 0)
-		return fail_error(err);
+	o->stdio = !strcmp(parser.serial, "stdio");
 	lacuna_config_set_log(
 		config, print_log, NULL, o->verbose ? LACUNA_LOG_DEBUG : LACUNA_LOG_WARNING);
-	if (!strcmp(o->serial, "stdio") && !was_open(STDOUT_FILENO))
+	if (o->stdio && !was_open(STDOUT_FILENO))
 		return fail("serial: standard output is closed; redirect it or give --serial off");
 	return o->stats_file ? stats_file_open(o->stats_file) : STATUS_OK;
 }
@@ -98,7 +89,7 @@ static int run(struct lacuna_vm *vm, const struct run_options *o)
 	enum lacuna_end_reason reason = LACUNA_END_NONE;
 	struct lacuna_error *err = NULL;
 	int code = 0;
-	if (!strcmp(o->serial, "stdio") && terminal_open())
+	if (o->stdio && terminal_open())
 		fprintf(stderr, "lacuna: all keys go to the guest; Ctrl-a x ends it\n");
 	int rc = lacuna_vm_start(vm, &err);
 	if (rc == 0)

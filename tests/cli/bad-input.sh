@@ -1,0 +1,191 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# What users and hosts get wrong. Each case: status 125, nothing on stdout, one line on stderr that says what and why.
+. "$(dirname "$0")/../lib.sh"
+
+elf=$BUILD/tests/guest/console.elf
+run() { # NAME PATTERN OPTION...
+	local name=$1 pattern=$2
+	shift 2
+	refused "$name" "$pattern" "$LACUNA" run "$@"
+}
+patch() { # FILE OFFSET BYTES: as printf escapes
+	printf '%b' "$3" | dd of="$1" bs=1 seek="$(($2))" conv=notrunc status=none
+}
+# Without the capabilities by which root reads and writes everything.
+owner_only="setpriv --bounding-set=-all --inh-caps=-all --securebits=+noroot"
+
+# --- usage
+refused "no command" "no command given; see 'lacuna help'" "$LACUNA"
+refused "unknown command" "unknown command 'start'" "$LACUNA" start
+refused "bench is not there yet" "bench: not in this version yet" "$LACUNA" bench pci
+refused "help on an unknown command" "unknown command 'start'" "$LACUNA" help start
+refused "argument after version" "version: unexpected argument 'x'" "$LACUNA" version x
+refused "argument after doctor" "doctor: unexpected argument '--fix'" "$LACUNA" doctor --fix
+run "unknown option" "unknown option '--kernal'; see 'lacuna help run'" --kernal=x
+run "unknown option with a known beginning" "unknown option '--cpu'" --cpu 1
+run "empty option" "unknown option '--'" --
+run "option that the library alone knows" "unknown option '--console'" --console stdio
+run "stray word" "run: unexpected argument 'vmlinuz'" vmlinuz
+run "value missing at the end" "--cpus needs a value: --cpus=N" --cpus
+run "value missing before an option" "--kernel needs a value" --kernel --rng
+run "value where none belongs" "--verbose takes no value" --verbose=1
+run "line break in a name stays one line" "No such file" --kernel "$tmp/a"$'\n'"b"
+refused "dump of nothing" "dump: say what" "$LACUNA" dump --out "$tmp"
+refused "dump to nowhere" "dump: say where: --out=DIR" "$LACUNA" dump acpi
+refused "dump of something unknown" "dump: unknown 'smbios'" "$LACUNA" dump smbios --out "$tmp"
+refused "dump of fdt is not there yet" "dump: fdt: not in this version yet" "$LACUNA" dump fdt --out "$tmp"
+
+# --- numbers and keys
+run "no CPU" "cpus: 0 is out of range; give 1 to 254" --cpus 0
+run "255 CPUs" "cpus: 255 is out of range" --cpus 255
+run "CPUs in words" "cpus: 'two' is not a number" --cpus two
+run "negative CPUs" "cpus: '-1' is not a number" --cpus -1
+run "CPUs given twice" "cpus: given twice" --cpus 1 --cpus 1
+run "no memory" "memory: 0 is too little; give at least 32M" --memory 0
+run "little memory" "memory: 31M is too little" --memory 31M
+run "odd memory" "memory: 33554433 is not a multiple of 4K" --memory 33554433
+run "memory in nonsense" "memory: '1X' is not a size" --memory 1X
+run "memory beyond 64 bits" "memory: 99999999999G is more than 64 bits" --memory 99999999999G
+run "memory beyond x86-64" "memory: 4096T is more than" --memory 4096T
+run "odd memory with hugepages" "multiple of 2M" --memory 33M --hugepages
+run "hugepages in nonsense" "hugepages: 'maybe' is neither on nor off" --hugepages=maybe
+run "no time" "timeout: 0 is out of range" --timeout 0
+run "time in nonsense" "timeout: 'soon' is not a duration" --timeout soon
+run "empty marker" "marker: give a text" --marker ''
+run "unknown serial" "serial: 'tty' is unknown; give stdio" --serial tty
+run "serial given twice" "serial: given twice" --serial off --serial off
+run "statistics given twice" "stats-file: given twice" --stats-file "$tmp/1" --stats-file "$tmp/2"
+run "buses=0" "pci: buses: 0 is out of range; give 1 to 256" --pci buses=0
+run "buses=257" "pci: buses: 257 is out of range" --pci buses=257
+run "unknown pci key" "pci: unknown key 'bus'; known are: config, window" --pci bus=1
+run "pci key given twice" "pci: key 'buses' is given twice" --pci buses=1,buses=1
+run "pci given twice" "pci: given twice" --pci buses=1 --pci config=both
+run "unknown config" "pci: config: 'ecma' is unknown; give ecam, both or type1" --pci config=ecma
+run "unknown window" "pci: window: 'on' is unknown" --pci window=on
+run "window without ECAM" "config=type1 has no window" --pci config=type1,window=memory
+run "hot-plug ports" "ports for hot-plug are not there yet" --pci ports=2
+run "pv-bit out of range" "pv-bit: 32 is out of range" --pci pv-bit=32
+run "pv-bit of KVM's" "pv-bit=5 has another meaning" --pci pv-bit=5
+run "pv-bit 15 unacknowledged" "add pv-bit-15=i-understand" --pci pv-bit=15
+run "initrd without a kernel" "initrd: the built-in probe guest takes none" --initrd "$elf"
+
+# --- output that can't be written
+run "statistics in a missing folder" "stats-file: create '.*/none/s.json': No such file" --stats-file "$tmp/none/s.json"
+run "statistics in a folder's name" "stats-file: create '$tmp': Is a directory" --stats-file "$tmp"
+# shellcheck disable=SC2016 # $0 is the inner shell's
+refused "standard output closed" "serial: standard output is closed" bash -c 'exec "$0" run >&-' "$LACUNA"
+
+if [ ! -w /dev/kvm ]; then
+	skip "kernels, disks and the host" "no access to /dev/kvm"
+	finish
+fi
+
+# shellcheck disable=SC2016
+refused "serial file in a missing folder" "serial: .*No such file" "$LACUNA" run --serial "file=$tmp/none/log"
+status=0 # the reader goes away while the guest prints
+{ timeout 20 "$LACUNA" run --kernel "$elf" --cmdline test=flood --timeout 15 2>"$tmp/err" || echo $? >"$tmp/status"; } |
+	head -n 1 >"$tmp/out"
+same "reader of standard output gone: status" 125 "$(cat "$tmp/status")"
+check "reader of standard output gone: one line" grep -qE '^lacuna: serial: .*Broken pipe' "$tmp/err"
+same "reader of standard output gone: only one line" 1 "$(wc -l <"$tmp/err")"
+if [ -c /dev/full ]; then
+	timeout 20 "$LACUNA" run --kernel "$elf" --cmdline test=flood --timeout 15 >/dev/full 2>"$tmp/err" || status=$?
+	same "no space for standard output: status" 125 "$status"
+	check "no space for standard output: why" grep -qE '^lacuna: serial: .*No space' "$tmp/err"
+fi
+
+# --- kernels
+run "kernel missing" "kernel '$tmp/none': open: No such file" --kernel "$tmp/none"
+run "kernel in a folder's name" "kernel '$tmp': is a directory" --kernel "$tmp"
+run "kernel that is a device" "is not a regular file" --kernel /dev/zero
+: >"$tmp/empty"
+run "kernel empty" "is empty" --kernel "$tmp/empty"
+echo "Once upon a time" >"$tmp/text"
+run "kernel that is text" "kernel '.*': is text, not a kernel" --kernel "$tmp/text"
+gzip -c "$elf" >"$tmp/gz"
+run "kernel compressed" "gzip" --kernel "$tmp/gz"
+run "kernel that is a program" "is an ELF file, but" --kernel /bin/true
+head -c 40 "$elf" >"$tmp/short"
+run "ELF header cut off" "truncated" --kernel "$tmp/short"
+head -c 5000 "$elf" >"$tmp/short"
+run "ELF segments cut off" "truncated" --kernel "$tmp/short"
+cp "$elf" "$tmp/foreign" && patch "$tmp/foreign" 0x12 '\xb7\x00'
+run "ELF for another machine" "ELF file for .*x86-64" --kernel "$tmp/foreign"
+cp "$elf" "$tmp/foreign" && patch "$tmp/foreign" 0x04 '\x01'
+run "ELF of 32 bits" "32-bit ELF" --kernel "$tmp/foreign"
+# A bzImage header (Linux boot.rst): setup_sects 1, 64 KiB of code, signatures, protocol, loadflags, xloadflags.
+truncate -s 1024 "$tmp/bz"
+patch "$tmp/bz" 0x1f1 '\x01' && patch "$tmp/bz" 0x1f4 '\x00\x10\x00\x00' && patch "$tmp/bz" 0x1fe '\x55\xaa\xeb\x6e'
+patch "$tmp/bz" 0x202 'HdrS\x0f\x02' && patch "$tmp/bz" 0x211 '\x01' && patch "$tmp/bz" 0x236 '\x01\x00'
+run "bzImage cut off" "truncated bzImage" --kernel "$tmp/bz"
+cp "$tmp/bz" "$tmp/old" && patch "$tmp/old" 0x206 '\x05\x02'
+run "bzImage too old" "boot protocol 2.05, too old" --kernel "$tmp/old"
+cp "$tmp/bz" "$tmp/bz32" && patch "$tmp/bz32" 0x236 '\x00\x00'
+run "bzImage of 32 bits" "32-bit Linux kernel" --kernel "$tmp/bz32"
+run "initrd missing" "initrd '$tmp/none': open: No such file" --kernel "$elf" --initrd "$tmp/none"
+truncate -s 64M "$tmp/initrd"
+run "initrd larger than RAM" "initrd '.*': does not fit" --kernel "$elf" --memory 48M --initrd "$tmp/initrd"
+run "command line too long" "command line of 700.. bytes is too long" --kernel "$elf" --cmdline "$(printf '%070000d' 0)"
+
+# --- disks
+run "disk without a file" "disk0: no file given: path=FILE" --disk readonly=on
+run "disk missing" "disk0: .*'$tmp/none'.*No such file" --disk path="$tmp/none"
+run "disk in a folder's name" "is a directory" --disk "$tmp"
+run "disk that is a character device" "neither a file nor a block device" --disk /dev/zero
+run "disk empty" "is empty" --disk "$tmp/empty"
+run "unknown disk key" "disk: unknown key 'ro'; known are: path, readonly" --disk "path=$tmp/d,ro=on"
+run "disk key without a value" "disk: 'readonly' has no value" --disk "path=$tmp/d,readonly"
+truncate -s 1000 "$tmp/odd"
+run "disk not a multiple of 512" "has 1000 bytes, not a multiple of 512" --disk "$tmp/odd"
+truncate -s 1M "$tmp/disk"
+run "one disk twice" "disk1: .*in use" --disk "$tmp/disk" --disk "$tmp/disk"
+run "one disk twice, once to read" "disk1: .*in use" --disk "$tmp/disk" --disk "$tmp/disk,readonly=on"
+chmod 444 "$tmp/disk"
+# shellcheck disable=SC2086 # a command and its options
+refused "read-only file as a writable disk" "can't be written to: make it writable or add readonly=on" \
+	$owner_only "$LACUNA" run --disk "$tmp/disk"
+run "key for the entropy device" "rng: unknown key 'source'" --rng source=/dev/random
+
+# --- the host
+run "memory beyond the CPU" "memory.* MiB" --memory 2047T
+# A library in front of the C library's ioctl() plays a KVM that allows two vCPUs.
+cat >"$tmp/few.c" <<-'C'
+	#define _GNU_SOURCE
+	#include <dlfcn.h>
+	#include <linux/kvm.h>
+	int ioctl(int fd, unsigned long request, unsigned long arg)
+	{
+		if (request == KVM_CHECK_EXTENSION && (arg == KVM_CAP_MAX_VCPUS || arg == KVM_CAP_NR_VCPUS))
+			return 2;
+		return ((int (*)(int, unsigned long, unsigned long))dlsym(RTLD_NEXT, "ioctl"))(fd, request, arg);
+	}
+C
+if ldd "$LACUNA" 2>/dev/null | grep -q libc.so && gcc -shared -fPIC -o "$tmp/few.so" "$tmp/few.c" -ldl; then
+	refused "more CPUs than KVM allows" "cpus: 3 is more than the 2 that KVM allows" \
+		env LD_PRELOAD="$tmp/few.so" "$LACUNA" run --cpus 3
+else
+	skip "more CPUs than KVM allows" "statically linked: ioctl() can't be replaced"
+fi
+
+if unshare --map-root-user --mount true 2>/dev/null; then
+	own_dev() { # NAME PATTERN SETUP COMMAND...: in a mount namespace whose /dev holds what SETUP makes
+		local name=$1 pattern=$2 setup=$3
+		shift 3
+		refused "$name" "$pattern" unshare --map-root-user --mount \
+			bash -c "mount -t tmpfs none /dev; $setup; "'exec "$@"' bash "$@"
+	}
+	own_dev "no /dev/kvm" "/dev/kvm is not there: load kvm_intel or kvm_amd" : "$LACUNA" run
+	own_dev "doctor: no /dev/kvm" "/dev/kvm is not there" : "$LACUNA" doctor
+	# shellcheck disable=SC2086
+	own_dev "/dev/kvm without permission" "/dev/kvm may not be opened: Permission denied; join the group kvm" \
+		"touch /dev/kvm; chmod 0 /dev/kvm" $owner_only "$LACUNA" run
+	own_dev "/dev/kvm is something else" "/dev/kvm is not KVM" "touch /dev/kvm" "$LACUNA" run
+else
+	skip "no /dev/kvm, /dev/kvm without permission" "namespaces are not allowed here"
+fi
+
+# --- what is wrong with one option leaves nothing behind
+run "kernel missing, with statistics asked for" "No such file" --kernel "$tmp/none" --stats-file "$tmp/s.json"
+same "no statistics file after a refusal" "" "$(find "$tmp" -name 's.json*')"
+finish
