@@ -36,7 +36,7 @@ struct desc_row {
 };
 
 struct chain_case {
-	const char *name;
+	char name[64];            /* rows are copied into another process: no pointers */
 	struct desc_row desc[6];  /* in the ring's table, from 0 */
 	struct desc_row table[4]; /* at TABLE_AT */
 	uint32_t out, in;         /* bytes */
@@ -208,7 +208,7 @@ Test(virtq, total_of_4_gib_is_refused)
  * -------------------------------------------------------------------------------------- */
 
 struct ring_case {
-	const char *name;
+	char name[64]; /* rows are copied into another process: no pointers */
 	uint16_t size;
 	uint64_t desc, driver, device;
 	bool ok;
