@@ -474,13 +474,8 @@ void virtio_pci_free(struct virtio_pci *vp)
 {
 	if (!vp)
 		return;
-	if (vp->kicks_at != PCI_BAR_UNMAPPED) {
-		LOCK_SCOPE(&vp->dev->lock);
-		vp->base = PCI_BAR_UNMAPPED;
-		place_kicks(vp);
-	}
+	pci_function_done(&vp->function); /* unmaps the BAR, which takes the ioeventfds back */
 	vp->dev->transport = NULL;
-	pci_function_done(&vp->function);
 	free(vp->queue_vector);
 	free(vp);
 }
