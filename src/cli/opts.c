@@ -20,11 +20,11 @@ const struct opt machine_opts[] = {
 			"port accesses, where config=ecam" },
 	{ "cpus", "N", "1", .help = "virtual CPUs, 1 to 254" },
 	{ "memory", "SIZE", "256M", .help = "guest RAM, 32M and up, with K, M, G or T" },
-	{ "hugepages", "on|off", "off", OPT_MAY_HAVE_VALUE, "on",
+	{ "hugepages", "on|off", "off", .value = OPT_MAY_HAVE_VALUE, .implied = "on",
 		.help = "take guest RAM from the host's hugetlb pool" },
 	{ "disk", "path=FILE[,KEY=VALUE]...", .many = true,
 		.help = "virtio block device; readonly=on|off [off], serial=TEXT [none]" },
-	{ "rng", NULL, NULL, OPT_MAY_HAVE_VALUE, "", .many = true,
+	{ "rng", .value = OPT_MAY_HAVE_VALUE, .implied = "", .many = true,
 		.help = "virtio entropy device" },
 	{ "pci", "KEY=VALUE[,...]", NULL,
 		.help = "config=ecam|both|type1 [ecam]: how configuration space is reached\n"

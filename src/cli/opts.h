@@ -11,7 +11,7 @@
 
 enum opt_value {
 	OPT_NEEDS_VALUE,
-	OPT_MAY_HAVE_VALUE, /* .implied stands for a missing one */
+	OPT_MAY_HAVE_VALUE,
 	OPT_NO_VALUE,
 };
 
@@ -19,9 +19,9 @@ struct opt {
 	const char *name;     /* without "--"; NULL ends a table */
 	const char *argument; /* its form in the help text; NULL: none */
 	const char *fallback; /* what holds when it is not given; NULL: nothing to say */
-	enum opt_value value;
-	const char *implied;
 	const char *help;
+	const char *implied; /* the value that stands for a missing one */
+	enum opt_value value;
 	bool many; /* may be given again; only for the help text */
 };
 

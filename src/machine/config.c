@@ -120,7 +120,7 @@ static int set_serial_fds(
 {
 	const char *colon = strchr(fds, ':');
 	char first[16] = "";
-	uint64_t in, out;
+	uint64_t in = 0, out = 0;
 	if (!colon || (size_t)(colon - fds) >= sizeof(first))
 		return err_set(err, EINVAL, "%s: '%s' is not a pair of descriptors; give fd=IN:OUT",
 			key, fds);
@@ -181,7 +181,7 @@ static int choose(const struct keyval *kv, const char *key, const char *const na
  * 2020; it can be had by saying so, and is harmless as long as no APIC id needs more than 8 bits.
  */
 #define PV_BITS_TAKEN 0x0103feff
-static_assert(!(PV_BITS_TAKEN & (1u << KVM_FEATURE_PCI_GO_MMCONFIG)), "our own bit is free");
+static_assert((PV_BITS_TAKEN >> KVM_FEATURE_PCI_GO_MMCONFIG) % 2 == 0, "our own bit is free");
 static_assert(MACHINE_CPUS_MAX < 255, "bit 15 would have guests use 15-bit APIC ids");
 
 static int parse_pv_bit(const struct keyval *kv, int *ret, struct lacuna_error **err)
