@@ -214,12 +214,20 @@ lint: check-layers ## clang-format, clang-tidy, cppcheck
 ci: ## what the server runs: lint, sanitizers, both compilers, all tests
 	$(Q).ci/run
 
-install: $(BUILD)/lacuna ## install below $(DESTDIR)$(prefix)
+man: $(BUILD)/man/lacuna.1 ## build the manual page (needs scdoc)
+
+$(BUILD)/man/%.1: man/%.1.scd
+	$(say) MAN $@
+	@mkdir -p $(@D)
+	$(Q)scdoc < $< > $@
+
+install: $(BUILD)/lacuna $(BUILD)/man/lacuna.1 ## install below $(DESTDIR)$(prefix)
 	install -D -m 755 $(BUILD)/lacuna $(DESTDIR)$(prefix)/bin/lacuna
+	install -D -m 644 $(BUILD)/man/lacuna.1 $(DESTDIR)$(prefix)/share/man/man1/lacuna.1
 	install -D -m 644 -t $(DESTDIR)$(prefix)/share/doc/lacuna README.md CHANGELOG.md LICENSE
 
 uninstall: ## remove what install put there
-	rm -f $(DESTDIR)$(prefix)/bin/lacuna
+	rm -f $(DESTDIR)$(prefix)/bin/lacuna $(DESTDIR)$(prefix)/share/man/man1/lacuna.1
 	rm -rf $(DESTDIR)$(prefix)/share/doc/lacuna
 
 clean: ## remove the build folder

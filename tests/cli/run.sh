@@ -24,6 +24,8 @@ check "help names every command" grep -q doctor <("$LACUNA" help)
 for option in kernel initrd cmdline add-cmdline cpus memory hugepages disk rng serial pci marker timeout stats-file verbose; do
 	check "help run: --$option" grep -q -e "^  --$option" <("$LACUNA" help run)
 done
+same "the manual page has every option" "" "$("$LACUNA" help run | grep -oE '^  --[a-z-]+' | tr -d ' ' |
+	while read -r o; do grep -qF -e "*$o*" "$top/man/lacuna.1.scd" || echo "$o"; done)"
 same "run --help says the same as help run" "$("$LACUNA" help run)" "$("$LACUNA" run --cpus 0 --help)"
 check "version" grep -qE '^lacuna [0-9]+\.[0-9]+\.[0-9]+$' <("$LACUNA" --version)
 status=0
