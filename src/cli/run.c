@@ -134,8 +134,8 @@ int command_run(int argc, char **argv)
 	if (status == STATUS_OK) {
 		signals_watch(vm);
 		status = run(vm, &o);
-		signals_watch(NULL);
 	}
+	signals_close();
 	stats_file_discard();
 	lacuna_vm_free(vm);
 	return status;

@@ -11,7 +11,8 @@
 #include "cli/terminal.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct lacuna_vm *watched;
+static enum { MAKING, WATCHING, CLOSED } phase;
+static struct lacuna_vm *watched; /* while WATCHING */
 static int caught;
 
 static void ask_for_end(int sig)
@@ -19,9 +20,9 @@ static void ask_for_end(int sig)
 	pthread_mutex_lock(&lock);
 	if (!caught)
 		caught = sig;
-	if (watched) {
+	if (phase == WATCHING) {
 		lacuna_vm_stop(watched);
-	} else { /* the machine is still being made, or freed: nothing of it needs saving */
+	} else if (phase == MAKING) { /* nothing of the machine needs saving */
 		terminal_close();
 		stats_file_discard();
 		_exit(sig == SIGHUP ? STATUS_FAILED : STATUS_SIGNAL + sig);
@@ -71,11 +72,22 @@ int signals_open(void)
 	return -rc;
 }
 
-void signals_watch(struct lacuna_vm *vm)
+static void enter(int next, struct lacuna_vm *vm)
 {
 	pthread_mutex_lock(&lock);
+	phase = next;
 	watched = vm;
 	pthread_mutex_unlock(&lock);
+}
+
+void signals_watch(struct lacuna_vm *vm)
+{
+	enter(WATCHING, vm);
+}
+
+void signals_close(void)
+{
+	enter(CLOSED, NULL);
 }
 
 int signals_caught(void)

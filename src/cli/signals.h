@@ -12,8 +12,11 @@
  * now ends the program. */
 int signals_open(void);
 
-/* From now on such a signal stops @vm instead; NULL: no longer. */
+/* From now on such a signal stops @vm instead. */
 void signals_watch(struct lacuna_vm *vm);
+
+/* From now on it is noted, no more: the program is about to end. */
+void signals_close(void);
 
 /* The signal that asked for the end, or 0. */
 int signals_caught(void);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 
 #include "cli/cli.h"
 
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* the signal thread may discard */
 static int stats_fd = -1;
 static char *final_path, *partial_path; /* NULL: written directly */
 
@@ -27,22 +29,33 @@ static void apply_umask(int fd)
 	fchmod(fd, 0666 & ~mask);
 }
 
+static int open_partial(const char *path)
+{
+	int fd = -1;
+	pthread_mutex_lock(&lock);
+	final_path = strdup(path);
+	if (!final_path || asprintf(&partial_path, "%s.XXXXXX", path) < 0) {
+		partial_path = NULL;
+		errno = ENOMEM;
+	} else {
+		fd = mkostemp(partial_path, O_CLOEXEC);
+	}
+	if (fd >= 0)
+		apply_umask(fd);
+	pthread_mutex_unlock(&lock);
+	return fd;
+}
+
 int stats_file_open(const char *path)
 {
 	struct stat st;
-	if (!strcmp(path, "-")) {
+	if (!strcmp(path, "-"))
 		stats_fd = STDOUT_FILENO;
-		return STATUS_OK;
-	}
-	if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
-		stats_fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC);
-	} else if (asprintf(&partial_path, "%s.XXXXXX", path) < 0 || !(final_path = strdup(path))) {
-		return fail("out of memory");
-	} else {
-		stats_fd = mkostemp(partial_path, O_CLOEXEC);
-		if (stats_fd >= 0)
-			apply_umask(stats_fd);
-	}
+	else if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode))
+		stats_fd =
+			open(path, O_WRONLY | O_TRUNC | O_CLOEXEC); /* a pipe: waits for a reader */
+	else
+		stats_fd = open_partial(path);
 	if (stats_fd < 0)
 		return fail("stats-file: create '%s': %s", path, strerror(errno));
 	return STATUS_OK;
@@ -138,16 +151,16 @@ int stats_file_write(const struct lacuna_vm *vm)
 		 (partial_path && rename(partial_path, final_path) < 0))
 		status = fail("stats-file: write: %s", strerror(errno));
 	free(text);
-	if (status == STATUS_OK) {
+	if (status == STATUS_OK) { /* the file is in its place: nothing to discard */
 		free(partial_path);
 		partial_path = NULL;
 	}
-	stats_file_discard();
 	return status;
 }
 
 void stats_file_discard(void)
 {
+	pthread_mutex_lock(&lock);
 	if (partial_path)
 		unlink(partial_path);
 	free(partial_path);
@@ -156,4 +169,5 @@ void stats_file_discard(void)
 	if (stats_fd > STDERR_FILENO)
 		close(stats_fd);
 	stats_fd = -1;
+	pthread_mutex_unlock(&lock);
 }

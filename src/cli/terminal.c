@@ -5,7 +5,6 @@
  */
 #include "cli/terminal.h"
 
-#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <termios.h>
@@ -17,7 +16,6 @@ static const int fatal_signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, S
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static bool open_now;
 static struct termios cooked, raw; /* constant once open_now is set */
-static int flags;                  /* of the open file, which other programs share */
 static struct sigaction before_fatal[FATAL_SIGNALS];
 
 static void set(const struct termios *mode)
@@ -30,16 +28,10 @@ static void set(const struct termios *mode)
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
-static void restore(void)
-{
-	set(&cooked);
-	fcntl(STDIN_FILENO, F_SETFL, flags);
-}
-
 /* Uses only what signal-safety(7) allows; the lock may be held by the thread that failed. */
 static void on_fatal(int sig)
 {
-	restore();
+	set(&cooked);
 	for (size_t i = 0; i < FATAL_SIGNALS; i++)
 		if (fatal_signals[i] == sig)
 			sigaction(sig, &before_fatal[i], NULL);
@@ -50,7 +42,6 @@ bool terminal_open(void)
 {
 	if (!isatty(STDIN_FILENO) || tcgetattr(STDIN_FILENO, &cooked) < 0)
 		return false;
-	flags = fcntl(STDIN_FILENO, F_GETFL);
 	raw = cooked;
 	raw.c_iflag &=
 		~(tcflag_t)(IGNBRK | BRKINT | PARMRK | ISTRIP | INLCR | IGNCR | ICRNL | IXON);
@@ -72,7 +63,7 @@ void terminal_restore(void)
 {
 	pthread_mutex_lock(&lock);
 	if (open_now)
-		restore();
+		set(&cooked);
 	pthread_mutex_unlock(&lock);
 }
 
@@ -88,7 +79,7 @@ void terminal_close(void)
 {
 	pthread_mutex_lock(&lock);
 	if (open_now) {
-		restore();
+		set(&cooked);
 		for (size_t i = 0; i < FATAL_SIGNALS; i++)
 			sigaction(fatal_signals[i], &before_fatal[i], NULL);
 	}

@@ -161,11 +161,11 @@ cat >"$tmp/few.c" <<-'C'
 		return ((int (*)(int, unsigned long, unsigned long))dlsym(RTLD_NEXT, "ioctl"))(fd, request, arg);
 	}
 C
-if ldd "$LACUNA" 2>/dev/null | grep -q libc.so && gcc -shared -fPIC -o "$tmp/few.so" "$tmp/few.c" -ldl; then
+if ldd "$LACUNA" >"$tmp/libs" 2>/dev/null && ! grep -qE 'lib[at]san' "$tmp/libs" && gcc -shared -fPIC -o "$tmp/few.so" "$tmp/few.c" -ldl; then
 	refused "more CPUs than KVM allows" "cpus: 3 is more than the 2 that KVM allows" \
 		env LD_PRELOAD="$tmp/few.so" "$LACUNA" run --cpus 3
 else
-	skip "more CPUs than KVM allows" "statically linked: ioctl() can't be replaced"
+	skip "more CPUs than KVM allows" "statically linked or sanitized: ioctl() can't be replaced"
 fi
 
 if unshare --map-root-user --mount true 2>/dev/null; then
