@@ -132,7 +132,10 @@ static struct kvm_coalesced_mmio_ring *ring_of(const struct kvm_vcpu *vcpu)
 bool kvm_vcpu_ring_empty(const struct kvm_vcpu *vcpu)
 {
 	const struct kvm_coalesced_mmio_ring *ring = ring_of(vcpu);
-	return READ_ONCE(ring->first) == __atomic_load_n(&ring->last, __ATOMIC_ACQUIRE);
+	/* without the lock, so another thread may be moving `first`: a stale answer is good enough
+	 */
+	return __atomic_load_n(&ring->first, __ATOMIC_RELAXED) ==
+	       __atomic_load_n(&ring->last, __ATOMIC_ACQUIRE);
 }
 
 bool kvm_vcpu_ring_pop(struct kvm_vcpu *vcpu, struct kvm_coalesced_write *ret)
