@@ -30,7 +30,7 @@ static int open_and_load_kernel(const struct boot_source *src, const struct gmem
 	struct kernel *ret, struct lacuna_error **err)
 {
 	const char *name = src->kernel_path ? src->kernel_path : "(built in)";
-	struct image image;
+	struct image image = { .fd = -1 };
 	int rc = image_open(
 		&image, src->kernel_path, src->kernel_image, src->kernel_image_size, err);
 	if (rc < 0)
@@ -64,7 +64,7 @@ static int load_initrd(const struct image *image, const struct kernel *kernel,
 static int open_and_load_initrd(const char *path, const struct kernel *kernel,
 	const struct gmem *mem, struct initrd *ret, struct lacuna_error **err)
 {
-	struct image image;
+	struct image image = { .fd = -1 };
 	int rc = image_open(&image, path, NULL, 0, err);
 	if (rc < 0)
 		return err_prefix(err, rc, "initrd '%s'", path);
@@ -89,7 +89,7 @@ static int write_cmdline(const char *cmdline, const struct kernel *kernel, const
 int boot_load(const struct boot_source *src, const struct gmem *mem, struct boot_entry *ret,
 	struct lacuna_error **err)
 {
-	struct kernel kernel;
+	struct kernel kernel = { 0 };
 	struct initrd initrd = { 0 };
 	int rc = open_and_load_kernel(src, mem, &kernel, err);
 	if (rc < 0)

@@ -152,8 +152,8 @@ static int load_segment(const struct image *image, const Elf64_Phdr *p, const st
 int elf_load(const struct image *image, const struct gmem *mem, struct kernel *ret,
 	struct lacuna_error **err)
 {
-	Elf64_Ehdr eh;
-	Elf64_Phdr seg[SEGMENTS_MAX];
+	Elf64_Ehdr eh = { 0 };
+	Elf64_Phdr seg[SEGMENTS_MAX] = { 0 }; /* all headers, then [0, count): what is loaded */
 	struct kernel k = {
 		.mode = BOOT_MODE_LONG64,
 		.initrd_end_max = UINT64_MAX,
@@ -165,13 +165,11 @@ int elf_load(const struct image *image, const struct gmem *mem, struct kernel *r
 	int rc = read_header(image, &eh, err);
 	if (rc < 0)
 		return rc;
+	rc = image_read(image, eh.e_phoff, seg, eh.e_phnum * sizeof(seg[0]), err);
+	if (rc < 0)
+		return rc;
 	for (unsigned i = 0; i < eh.e_phnum; i++) {
-		Elf64_Phdr p;
-		uint64_t at = i * sizeof(p);
-		rc = image_read(image, eh.e_phoff > UINT64_MAX - at ? UINT64_MAX : eh.e_phoff + at,
-			&p, sizeof(p), err);
-		if (rc < 0)
-			return rc;
+		Elf64_Phdr p = seg[i];
 		if (p.p_type == PT_INTERP)
 			return err_set(err, ENOEXEC,
 				"is a dynamically linked program: use a vmlinux or a bzImage");

@@ -69,11 +69,12 @@ int image_read(const struct image *image, uint64_t offset, void *buf, size_t len
 			continue;
 		if (n < 0)
 			return err_errno(err, "read");
-		if (!n)
+		if (!n) {
+			uint64_t now = offset + done;
 			return err_set(err, EINVAL,
 				"shrank from %llu to %llu bytes while it was read: try again",
-				(unsigned long long)image->size,
-				(unsigned long long)(offset + done));
+				(unsigned long long)image->size, (unsigned long long)now);
+		}
 		done += (size_t)n;
 	}
 	return 0;

@@ -86,10 +86,54 @@ static int read_header(const struct image *image, struct kernel *k, struct lacun
 	return image_read(image, LINUX_HEADER_OFFSET, k->header, end - LINUX_HEADER_OFFSET, err);
 }
 
+/* The protected-mode kernel: where it is in the file and in RAM. */
+struct layout {
+	uint64_t offset, size;
+	gpa_t load;
+	uint64_t init_size; /* from load on, what it needs until it has unpacked itself */
+};
+
+static int read_layout(const struct image *image, const struct kernel *k, struct layout *ret,
+	struct lacuna_error **err)
+{
+	uint64_t setup_sects = *field(k, BP_SETUP_SECTS) ? *field(k, BP_SETUP_SECTS) : 4;
+	uint64_t payload = load_le32(field(k, BP_PAYLOAD_OFFSET));
+	uint64_t payload_size = load_le32(field(k, BP_PAYLOAD_LENGTH));
+	uint64_t align = load_le32(field(k, BP_KERNEL_ALIGNMENT));
+	struct layout l = {
+		.offset = (setup_sects + 1) * SECTOR,
+		.size = (uint64_t)load_le32(field(k, BP_SYSSIZE)) * 16,
+		.load = load_le64(field(k, BP_PREF_ADDRESS)),
+		.init_size = load_le32(field(k, BP_INIT_SIZE)),
+	};
+	uint64_t end = l.offset + l.size;
+	if (image->size < end)
+		return err_set(err, EINVAL, "is a truncated bzImage: has %llu of %llu bytes",
+			(unsigned long long)image->size, (unsigned long long)end);
+	if (l.size <= ENTRY_64 || payload > l.size || payload_size > l.size - payload ||
+		!payload_size)
+		return err_set(err, EINVAL,
+			"is a corrupt bzImage: its payload (0x%llx bytes at 0x%llx) is not inside its code "
+			"(0x%llx bytes)",
+			(unsigned long long)payload_size, (unsigned long long)payload,
+			(unsigned long long)l.size);
+	if (l.init_size < l.size)
+		return err_set(err, EINVAL,
+			"is a corrupt bzImage: init_size 0x%llx is less than its code",
+			(unsigned long long)l.init_size);
+	if (!is_power_of_2(align) || l.load % align || l.load < LAYOUT_KERNEL)
+		return err_set(err, EINVAL,
+			"is a corrupt bzImage: pref_address 0x%llx with kernel_alignment 0x%llx",
+			(unsigned long long)l.load, (unsigned long long)align);
+	*ret = l;
+	return 0;
+}
+
 int linux_load(const struct image *image, const struct gmem *mem, struct kernel *ret,
 	struct lacuna_error **err)
 {
 	struct kernel k = { .mode = BOOT_MODE_LONG64 };
+	struct layout l = { 0 };
 	int rc = read_header(image, &k, err);
 	if (rc < 0)
 		return rc;
@@ -97,49 +141,26 @@ int linux_load(const struct image *image, const struct gmem *mem, struct kernel 
 		return err_set(err, ENOEXEC, "is a zImage, not a bzImage: rebuild it as bzImage");
 	if (!(load_le16(field(&k, BP_XLOADFLAGS)) & XLF_KERNEL_64))
 		return err_set(err, ENOEXEC, "is a 32-bit Linux kernel: use one built for x86-64");
-
-	unsigned setup_sects = *field(&k, BP_SETUP_SECTS) ? *field(&k, BP_SETUP_SECTS) : 4;
-	uint64_t offset = (setup_sects + 1) * SECTOR;
-	uint64_t size = (uint64_t)load_le32(field(&k, BP_SYSSIZE)) * 16;
-	uint64_t payload = load_le32(field(&k, BP_PAYLOAD_OFFSET));
-	uint64_t payload_size = load_le32(field(&k, BP_PAYLOAD_LENGTH));
-	uint64_t load = load_le64(field(&k, BP_PREF_ADDRESS));
-	uint64_t align = load_le32(field(&k, BP_KERNEL_ALIGNMENT));
-	uint64_t init_size = load_le32(field(&k, BP_INIT_SIZE));
-	if (offset > image->size || size > image->size - offset)
-		return err_set(err, EINVAL, "is a truncated bzImage: has %llu of %llu bytes",
-			(unsigned long long)image->size, (unsigned long long)(offset + size));
-	if (size <= ENTRY_64 || payload > size || payload_size > size - payload || !payload_size)
-		return err_set(err, EINVAL,
-			"is a corrupt bzImage: its payload (0x%llx bytes at 0x%llx) is not inside its code "
-			"(0x%llx bytes)",
-			(unsigned long long)payload_size, (unsigned long long)payload,
-			(unsigned long long)size);
-	if (init_size < size)
-		return err_set(err, EINVAL,
-			"is a corrupt bzImage: init_size 0x%llx is less than its code",
-			(unsigned long long)init_size);
-	if (!is_power_of_2(align) || load % align || load < LAYOUT_KERNEL)
-		return err_set(err, EINVAL,
-			"is a corrupt bzImage: pref_address 0x%llx with kernel_alignment 0x%llx",
-			(unsigned long long)load, (unsigned long long)align);
+	rc = read_layout(image, &k, &l, err);
+	if (rc < 0)
+		return rc;
 	/*
-	 * The preferred address, even if the kernel is relocatable: it unpacks itself to no lower
-	 * address, so another place could not make it fit in less RAM.
+	 * At the preferred address, even if the kernel is relocatable: it unpacks itself to no
+	 * lower address, so another place could not make it fit in less RAM.
 	 */
 	uint64_t ram = mem->region[0].size;
-	if (load > ram || init_size > ram - load)
+	if (l.load > ram || l.init_size > ram - l.load)
 		return err_set(err, EFBIG,
-			"does not fit: needs RAM up to %llu MiB to unpack itself, the guest has %llu MiB below "
-			"4 GiB: give it more memory",
-			(unsigned long long)(align_up(load + init_size, MIB) / MIB),
-			(unsigned long long)(ram / MIB));
-	rc = image_load(image, offset, size, mem, load, err);
+			"does not fit: needs %llu MiB of RAM from address 0x%llx to unpack itself, the guest "
+			"has RAM up to 0x%llx: give it more memory",
+			(unsigned long long)(align_up(l.init_size, MIB) / MIB),
+			(unsigned long long)l.load, (unsigned long long)ram);
+	rc = image_load(image, l.offset, l.size, mem, l.load, err);
 	if (rc < 0)
 		return rc;
 
-	k.entry = load + ENTRY_64;
-	k.end = load + init_size;
+	k.entry = l.load + ENTRY_64;
+	k.end = l.load + l.init_size;
 	k.initrd_end_max = (uint64_t)load_le32(field(&k, BP_INITRD_ADDR_MAX)) + 1;
 	k.cmdline_max = load_le32(field(&k, BP_CMDLINE_SIZE));
 	*ret = k;
@@ -165,7 +186,7 @@ void linux_hand_over(const struct boot_source *src, const struct kernel *kernel,
 	store_le64(bp + BP_SETUP_DATA, 0);
 	store_le64(bp + BP_ACPI_RSDP_ADDR, src->rsdp);
 	bp[BP_E820_ENTRIES] = (uint8_t)src->e820->count;
-	for (unsigned i = 0; i < src->e820->count; i++) {
+	for (size_t i = 0; i < src->e820->count; i++) {
 		const struct e820_entry *e = &src->e820->entry[i];
 		uint8_t *p = bp + BP_E820_TABLE + i * E820_ENTRY_SIZE;
 		store_le64(p, e->base);

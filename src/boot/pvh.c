@@ -97,7 +97,7 @@ void pvh_hand_over(
 	}
 	store_le64(info + START_INFO_MEMMAP, LAYOUT_START_INFO + MEMMAP_OFFSET);
 	store_le32(info + START_INFO_MEMMAP_ENTRIES, src->e820->count);
-	for (unsigned i = 0; i < src->e820->count; i++) {
+	for (size_t i = 0; i < src->e820->count; i++) {
 		const struct e820_entry *e = &src->e820->entry[i];
 		uint8_t *p = info + MEMMAP_OFFSET + i * MEMMAP_ENTRY_SIZE;
 		store_le64(p, e->base);

@@ -38,11 +38,11 @@ void page_tables_write(const struct gmem *mem)
 
 	store_le64(table, pdpt | PTE_PRESENT | PTE_WRITE);
 	gmem_write(mem, pml4, table, sizeof(table));
-	for (unsigned i = 0; i < DIRECTORIES; i++)
+	for (size_t i = 0; i < DIRECTORIES; i++)
 		store_le64(table + i * 8, (pd + i * TABLE_SIZE) | PTE_PRESENT | PTE_WRITE);
 	gmem_write(mem, pdpt, table, sizeof(table));
-	for (unsigned i = 0; i < DIRECTORIES; i++) {
-		for (unsigned j = 0; j < ENTRIES; j++)
+	for (size_t i = 0; i < DIRECTORIES; i++) {
+		for (size_t j = 0; j < ENTRIES; j++)
 			store_le64(table + j * 8, (i * ENTRIES + j) * LARGE_PAGE | PTE_PRESENT |
 							  PTE_WRITE | PTE_LARGE);
 		gmem_write(mem, pd + i * TABLE_SIZE, table, sizeof(table));

@@ -104,7 +104,7 @@ ParameterizedTest(struct shape_case *c, acpi, shape)
 	cr_assert_not_null(xsdt);
 	cr_expect_eq(load_le64(rsdp + 24), LAYOUT_ACPI_BASE + (uint64_t)(xsdt - t.image));
 	static const char *const order[] = { "FACP", "APIC", "MCFG", "SSDT" };
-	unsigned entries = 0;
+	size_t entries = 0;
 	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
 		const uint8_t *p = find(&t, order[i]);
 		cr_assert_eq(p != NULL, c->ecam || strcmp(order[i], "MCFG") != 0, "%s", order[i]);

@@ -156,7 +156,7 @@ Test(boot_files, file_that_shrinks)
 	uint8_t buf[4096];
 	struct image image;
 	struct lacuna_error *err = NULL;
-	int fd = file_new("data", 4, 3 * 4096, path);
+	int fd = file_new("data", 4, 3 * 4096ul, path);
 	cr_assert_eq(image_open(&image, path, NULL, 0, &err), 0);
 	cr_assert_eq(ftruncate(fd, 4096 + 100), 0);
 	cr_expect_eq(image_read(&image, 0, buf, 4096, &err), 0);

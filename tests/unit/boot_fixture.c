@@ -25,8 +25,8 @@ void bz_make(uint8_t image[BZ_SIZE])
 	image[0x1f1] = BZ_SETUP / 512 - 1;
 	store_le32(image + 0x1f4, BZ_CODE / 16);
 	store_le16(image + 0x1fe, 0xaa55);
-	store_le16(image + 0x200, 0x6aeb); /* jmp to 0x26c, the end of the header */
-	memcpy(image + 0x202, "HdrS", 4);
+	store_le16(image + 0x200, 0x6aeb);     /* jmp to 0x26c, the end of the header */
+	store_le32(image + 0x202, 0x53726448); /* "HdrS" */
 	store_le16(image + 0x206, 0x020f);
 	image[0x211] = 1; /* LOADED_HIGH */
 	store_le32(image + 0x22c, BZ_INITRD_MAX);
@@ -111,15 +111,15 @@ int file_new(const void *data, size_t len, uint64_t size, char ret_path[32])
 	return fd;
 }
 
-static int load(const struct gmem *mem, struct boot_source *src, struct boot_entry *ret,
+static int load(const struct gmem *mem, struct boot_source src, struct boot_entry *ret,
 	char ret_message[256])
 {
 	struct lacuna_error *err = NULL;
 	struct e820 map;
 	e820_build(mem, 0, &map);
-	src->e820 = &map;
-	src->rsdp = TEST_RSDP;
-	int rc = boot_load(src, mem, ret, &err);
+	src.e820 = &map;
+	src.rsdp = TEST_RSDP;
+	int rc = boot_load(&src, mem, ret, &err);
 	cr_assert_eq(rc < 0, err != NULL, "an error has a message, and nothing else has");
 	snprintf(ret_message, 256, "%s", err ? lacuna_error_message(err) : "");
 	lacuna_error_free(err);
@@ -138,7 +138,7 @@ int boot_image(const struct gmem *mem, const void *image, size_t size, const cha
 		.initrd_path = initrd_path,
 		.cmdline = cmdline,
 	};
-	int rc = load(mem, &src, ret, ret_message);
+	int rc = load(mem, src, ret, ret_message);
 	free(copy);
 	return rc;
 }
@@ -147,7 +147,9 @@ int boot_file(const struct gmem *mem, const char *path, const char *initrd_path,
 	const char *cmdline, struct boot_entry *ret, char ret_message[256])
 {
 	struct boot_source src = {
-		.kernel_path = path, .initrd_path = initrd_path, .cmdline = cmdline
+		.kernel_path = path,
+		.initrd_path = initrd_path,
+		.cmdline = cmdline,
 	};
-	return load(mem, &src, ret, ret_message);
+	return load(mem, src, ret, ret_message);
 }

@@ -9,8 +9,8 @@
 #define CASES(table) cr_make_param_array(__typeof__((table)[0]), table, ARRAY_SIZE(table))
 
 /* A bzImage: 5 sectors of setup, 4 KiB of code; needs init_size bytes at pref_address. */
-#define BZ_SETUP      (5u * 512)
-#define BZ_CODE       4096u
+#define BZ_SETUP      (5ul * 512)
+#define BZ_CODE       4096ul
 #define BZ_SIZE       (BZ_SETUP + BZ_CODE)
 #define BZ_PREF       0x1000000u
 #define BZ_INIT_SIZE  0x200000u

@@ -94,8 +94,8 @@ Test(pvh, gets_start_info)
 	cr_expect_eq(load_le64(module + 16), 0);
 	e820_build(mem, 0, &map);
 	cr_assert_eq(load_le32(info + 48), map.count);
-	cr_assert_eq(gmem_read(mem, load_le64(info + 40), memmap, map.count * 24), 0);
-	for (unsigned i = 0; i < map.count; i++) {
+	cr_assert_eq(gmem_read(mem, load_le64(info + 40), memmap, (size_t)map.count * 24), 0);
+	for (size_t i = 0; i < map.count; i++) {
 		cr_expect_eq(load_le64(memmap + i * 24), map.entry[i].base);
 		cr_expect_eq(load_le64(memmap + i * 24 + 8), map.entry[i].size);
 		cr_expect_eq(load_le32(memmap + i * 24 + 16), map.entry[i].type);

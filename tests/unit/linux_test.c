@@ -48,7 +48,7 @@ Test(linux, hands_over_boot_params)
 	struct e820 map;
 	e820_build(mem, 0, &map);
 	cr_assert_eq(bp[0x1e8], map.count);
-	for (unsigned i = 0; i < map.count; i++) {
+	for (size_t i = 0; i < map.count; i++) {
 		const uint8_t *e = bp + 0x2d0 + i * 20;
 		cr_expect_eq(load_le64(e), map.entry[i].base);
 		cr_expect_eq(load_le64(e + 8), map.entry[i].size);
