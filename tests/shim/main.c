@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The runner behind shim/criterion/criterion.h. An argument "suite/name" or "suite" selects. */
+/* The runner behind shim/criterion/criterion.h. Arguments: --tap=FILE as
+ * Criterion's; "suite" or "suite::name" selects. */
 #include <criterion/criterion.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -36,12 +37,16 @@ void shim_check(bool ok, bool fatal, const char *file, int line, const char *wha
 	__atomic_store_n(&failed, true, __ATOMIC_RELAXED);
 }
 
-static bool run_one(const struct shim_test *test, void *param, const struct shim_options *of_suite)
+enum result { OK, NOT_OK, SKIPPED };
+
+static enum result run_one(
+	const struct shim_test *test, void *param, const struct shim_options *of_suite)
 {
+	fflush(NULL); /* or the child says it again */
 	pid_t pid = fork();
 	if (pid == 0) {
 		int timeout = test->options.timeout ? test->options.timeout : of_suite->timeout;
-		alarm(timeout ? (unsigned)timeout : 60);
+		alarm(timeout ? (unsigned)timeout : 120);
 		void (*init)(void) = test->options.init ? test->options.init : of_suite->init;
 		void (*fini)(void) = test->options.fini ? test->options.fini : of_suite->fini;
 		if (init)
@@ -53,19 +58,37 @@ static bool run_one(const struct shim_test *test, void *param, const struct shim
 	}
 	int status = 0;
 	if (pid < 0 || waitpid(pid, &status, 0) != pid)
-		return false;
+		return NOT_OK;
 	if (test->options.signal)
-		return WIFSIGNALED(status) && WTERMSIG(status) == test->options.signal;
-	return WIFEXITED(status) && WEXITSTATUS(status) == test->options.exit_code;
+		return WIFSIGNALED(status) && WTERMSIG(status) == test->options.signal ? OK
+										       : NOT_OK;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == SHIM_SKIPPED)
+		return SKIPPED;
+	return WIFEXITED(status) && WEXITSTATUS(status) == test->options.exit_code ? OK : NOT_OK;
+}
+
+/* Else a test that is to die of SIGSEGV would end in the sanitizer's report. */
+__attribute__((visibility("default"))) const char *__tsan_default_options(void);
+const char *__tsan_default_options(void)
+{
+	return "handle_segv=0";
 }
 
 int main(int argc, char **argv)
 {
 	unsigned run = 0, bad = 0;
+	FILE *tap = NULL;
+	const char *only = NULL;
+	for (int i = 1; i < argc; i++) {
+		if (strncmp(argv[i], "--tap=", 6) == 0)
+			tap = fopen(argv[i] + 6, "we");
+		else
+			only = argv[i];
+	}
 	for (const struct shim_test *t = tests; t; t = t->next) {
 		char name[256];
-		snprintf(name, sizeof(name), "%s/%s", t->suite, t->name);
-		if (argc > 1 && strcmp(argv[1], t->suite) && strcmp(argv[1], name))
+		snprintf(name, sizeof(name), "%s::%s", t->suite, t->name);
+		if (only && strcmp(only, t->suite) && strcmp(only, name))
 			continue;
 		struct shim_options of_suite = { 0 };
 		for (int i = 0; i < suite_count; i++)
@@ -75,12 +98,19 @@ int main(int argc, char **argv)
 		if (t->params)
 			p = t->params();
 		for (size_t i = 0; i < p.length; i++, run++) {
-			if (run_one(t, p.params ? (char *)p.params + i * p.size : NULL, &of_suite))
-				continue;
-			fprintf(stderr, "FAIL %s [%zu]\n", name, i);
-			bad++;
+			void *param = p.params ? (char *)p.params + i * p.size : NULL;
+			enum result result = run_one(t, param, &of_suite);
+			if (tap)
+				fprintf(tap, "%s - %s%s\n", result == NOT_OK ? "not ok" : "ok",
+					name, result == SKIPPED ? " # SKIP" : "");
+			if (result == NOT_OK) {
+				fprintf(stderr, "not ok: %s [%zu]\n", name, i);
+				bad++;
+			}
 		}
 	}
+	if (tap)
+		fclose(tap);
 	printf("Tested: %u | Passing: %u | Failing: %u\n", run, run - bad, bad);
 	return bad != 0;
 }
