@@ -161,7 +161,7 @@ static int transfer(
 			iov++;
 			count--;
 		}
-		if (n) {
+		if (count) {
 			iov->iov_base = (uint8_t *)iov->iov_base + n;
 			iov->iov_len -= (size_t)n;
 		}

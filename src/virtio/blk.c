@@ -179,7 +179,8 @@ static void fill_config(struct blk *b)
 	};
 }
 
-static int read_options(struct blk *b, const struct keyval *args, struct lacuna_error **err)
+static int read_options(struct blk *b, const struct keyval *args, const char **ret_path,
+	bool *ret_readonly, struct lacuna_error **err)
 {
 	const char *path = keyval_get(args, "path");
 	if (!path || !*path)
@@ -191,11 +192,8 @@ static int read_options(struct blk *b, const struct keyval *args, struct lacuna_
 			sizeof(b->target.serial));
 	if (length)
 		memcpy(b->target.serial, serial, length);
-	bool readonly;
-	int rc = keyval_bool(args, "readonly", false, &readonly, err);
-	if (rc < 0)
-		return rc;
-	return disk_open(path, readonly, &b->disk, err);
+	*ret_path = path;
+	return keyval_bool(args, "readonly", false, ret_readonly, err);
 }
 
 static int blk_create(const struct device_env *env, const struct keyval *args, struct device **ret,
@@ -206,7 +204,11 @@ static int blk_create(const struct device_env *env, const struct keyval *args, s
 		return err_nomem(err);
 	b->dev.class = &virtio_blk_class;
 	b->order_fd = -1;
-	int rc = read_options(b, args, err);
+	const char *path = NULL;
+	bool readonly = false;
+	int rc = read_options(b, args, &path, &readonly, err);
+	if (rc == 0)
+		rc = disk_open(path, readonly, &b->disk, err);
 	if (rc < 0)
 		goto fail;
 	b->target.disk = b->disk;
@@ -216,7 +218,7 @@ static int blk_create(const struct device_env *env, const struct keyval *args, s
 		goto fail;
 	}
 	uint64_t features = BLK_F_SEG_MAX | BLK_F_BLK_SIZE | BLK_F_FLUSH | BLK_F_TOPOLOGY |
-			    (b->disk->readonly ? BLK_F_RO : BLK_F_DISCARD | BLK_F_WRITE_ZEROES);
+			    (readonly ? BLK_F_RO : BLK_F_DISCARD | BLK_F_WRITE_ZEROES);
 	rc = virtio_device_init(
 		&b->virtio, &blk_model, env->mem, env->log, features, 1, QUEUE_SIZE, err);
 	if (rc < 0)

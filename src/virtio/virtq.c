@@ -222,7 +222,7 @@ int virtq_pop(struct virtq *q, struct virtq_chain *ret)
 void virtq_push(struct virtq *q, const struct virtq_chain *chain, uint32_t written)
 {
 	le32 *entry = gmem_ptr(q->mem,
-		q->device + RING_ENTRIES + USED_ENTRY * (q->next_used & (q->size - 1u)),
+		q->device + RING_ENTRIES + USED_ENTRY * (uint64_t)(q->next_used & (q->size - 1u)),
 		USED_ENTRY);
 	if (!entry) {
 		broken(q, "a ring is not in RAM");

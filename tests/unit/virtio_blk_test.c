@@ -79,7 +79,7 @@ static void put_header(uint32_t type, uint64_t sector)
 static uint8_t sector_byte(unsigned sector)
 {
 	uint8_t buf[512];
-	cr_assert_eq(pread(file, buf, sizeof(buf), sector * 512), (ssize_t)sizeof(buf));
+	cr_assert_eq(pread(file, buf, sizeof(buf), (off_t)sector * 512), (ssize_t)sizeof(buf));
 	for (unsigned i = 1; i < sizeof(buf); i++)
 		if (buf[i] != buf[0])
 			return NO;
@@ -164,11 +164,12 @@ ParameterizedTestParameters(blk, io)
 
 ParameterizedTest(struct io_case *c, blk, io)
 {
+	const size_t room = (size_t)SECTORS * 512 + 1;
 	uint32_t written = 77;
-	uint8_t *payload = gmem_ptr(&ram, PAYLOAD, SECTORS * 512 + 1);
-	memset(payload, 0x99, SECTORS * 512 + 1);
+	uint8_t *payload = gmem_ptr(&ram, PAYLOAD, room);
+	memset(payload, 0x99, room);
 	if (c->type == BLK_T_DISCARD || c->type == BLK_T_WRITE_ZEROES)
-		memset(payload, 0, 16 * BLK_MAX_RANGES);
+		memset(payload, 0, sizeof(struct blk_range) * BLK_MAX_RANGES);
 	uint8_t status = request(c->type, c->sector, c->out, c->in, &written);
 	cr_expect_eq(status, c->status, "type %u, sector %llu, %u out, %u in: status %u", c->type,
 		(unsigned long long)c->sector, c->out, c->in, status);
@@ -276,7 +277,7 @@ struct range_row {
 };
 
 struct range_case {
-	uint32_t type;
+	uint64_t type;
 	struct range_row row[3]; /* up to the first of count 0, which is not sent */
 	uint8_t status;
 	bool not_negotiated;
@@ -328,7 +329,7 @@ ParameterizedTest(struct range_case *c, blk, ranges)
 	}
 	if (c->not_negotiated)
 		target.discard = target.write_zeroes = false;
-	cr_expect_eq(request(c->type, 0, 16 * rows, 0, &written), c->status);
+	cr_expect_eq(request((uint32_t)c->type, 0, 16 * rows, 0, &written), c->status);
 	cr_expect_eq(written, 1);
 	for (unsigned i = 0; i < SECTORS; i++) {
 		uint8_t b = sector_byte(i);

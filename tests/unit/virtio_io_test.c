@@ -22,7 +22,7 @@ static void blk_up(void)
 	char text[64];
 	int fd = mkstemp(path);
 	cr_assert_geq(fd, 0);
-	cr_assert_eq(ftruncate(fd, SECTORS * 512), 0);
+	cr_assert_eq(ftruncate(fd, (off_t)SECTORS * 512), 0);
 	close(fd);
 	snprintf(text, sizeof(text), "%s,serial=0123456789abcdefghij", path);
 	board_init(b);
@@ -149,7 +149,7 @@ Test(virtio_blk, write_flush_read)
 
 	uint8_t host[2048];
 	int fd = open(path, O_RDONLY);
-	cr_assert_eq(pread(fd, host, sizeof(host), 100 * 512), (ssize_t)sizeof(host));
+	cr_assert_eq(pread(fd, host, sizeof(host), 51200), (ssize_t)sizeof(host));
 	close(fd);
 	cr_expect_arr_eq(host, data, sizeof(host));
 }
