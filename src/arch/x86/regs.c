@@ -3,7 +3,9 @@
 #include "arch/x86/regs.h"
 
 #include <abi/layout.h>
+#include <assert.h>
 #include <linux/kvm.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
@@ -108,20 +110,21 @@ static int set_regs(
 /* What firmware would have set: memory is write-back unless the guest says otherwise. */
 static int set_msrs(struct kvm_vcpu *vcpu, struct lacuna_error **err)
 {
-	struct {
-		struct kvm_msrs head;
+	struct { /* struct kvm_msrs, whose entries have no number of their own */
+		uint32_t nmsrs, pad;
 		struct kvm_msr_entry entry[2];
 	} msrs = {
-		.head.nmsrs = 2,
+		.nmsrs = ARRAY_SIZE(msrs.entry),
 		.entry = {
 			{ .index = MSR_MTRR_DEF_TYPE, .data = MTRR_ENABLE | MTRR_WRITE_BACK },
 			{ .index = MSR_MISC_ENABLE, .data = MISC_ENABLE_FAST_STR },
 		},
 	};
+	static_assert(offsetof(__typeof__(msrs), entry) == sizeof(struct kvm_msrs), "KVM ABI");
 	int n = ioctl(vcpu->fd, KVM_SET_MSRS, &msrs);
 	if (n < 0)
 		return err_errno(err, "KVM_SET_MSRS");
-	if ((unsigned)n != msrs.head.nmsrs)
+	if ((unsigned)n != msrs.nmsrs)
 		return err_set(err, ENOTSUP, "KVM refuses MSR 0x%x", msrs.entry[n].index);
 	return 0;
 }
