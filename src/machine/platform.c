@@ -119,11 +119,6 @@ static int make_console(
 	m->serial_irq.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (m->serial_irq.fd < 0)
 		return err_errno(err, "serial: eventfd");
-	if (m->vm.coalesced_pio) {
-		rc = kvm_vm_coalesce(&m->vm, LAYOUT_PORT_SERIAL, 1, true, err);
-		if (rc < 0)
-			return rc;
-	}
 	struct serial_params serial = {
 		.pio = &m->pio,
 		.base = LAYOUT_PORT_SERIAL,
@@ -161,11 +156,13 @@ int platform_new(struct machine *m, const struct machine_config *config, struct 
 	return ged_new(&m->pio, &m->ged_irq, &m->ged, err);
 }
 
-int platform_connect_irqs(struct machine *m, struct lacuna_error **err)
+int platform_connect(struct machine *m, struct lacuna_error **err)
 {
 	int rc = kvm_vm_irqfd(&m->vm, LAYOUT_GSI_GED, m->ged_irq.fd, true, err);
 	if (rc == 0 && m->serial)
 		rc = kvm_vm_irqfd(&m->vm, LAYOUT_GSI_SERIAL, m->serial_irq.fd, true, err);
+	if (rc == 0 && m->serial && m->vm.coalesced_pio)
+		rc = kvm_vm_coalesce(&m->vm, LAYOUT_PORT_SERIAL, 1, true, err);
 	return rc;
 }
 

@@ -91,7 +91,7 @@ struct machine {
 	pthread_mutex_t lock;
 	pthread_cond_t stopped;
 	bool started, start_failed, waited;
-	_Atomic unsigned running; /* vCPU threads that may still enter the guest */
+	unsigned running; /* vCPU threads that have not ended */
 	_Atomic bool ending;
 	enum lacuna_end_reason end_reason; /* end_lock */
 	int end_code;
@@ -120,14 +120,15 @@ void devices_free(struct machine *m);
 
 /* platform.c */
 int platform_new(struct machine *m, const struct machine_config *config, struct lacuna_error **err);
-int platform_connect_irqs(struct machine *m, struct lacuna_error **err);
+int platform_connect(struct machine *m, struct lacuna_error **err);
 void platform_stop(struct machine *m); /* writes out the last output */
 void platform_free(struct machine *m);
 /* How the PCI host passes on port 0xCF9. */
 void platform_reset_port(struct machine *m, const struct region_ops **ret_ops, void **ret_opaque);
 
-/* window.c: the read-only slots and coalesced zones; the first slot number to use is @slot */
+/* window.c: the read-only slots, from number @slot on; then the zones whose writes are coalesced */
 int window_new(struct machine *m, const struct machine_config *config, unsigned slot,
 	struct lacuna_error **err);
+int window_coalesce(struct machine *m, struct lacuna_error **err);
 
 #endif

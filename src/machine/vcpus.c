@@ -180,8 +180,10 @@ static void *vcpu_thread(void *opaque)
 		atomic_store(&m->first_entry_us, machine_now_us(m));
 	while (!atomic_load(&m->ending) && run_once(v))
 		;
-	if (atomic_fetch_sub(&m->running, 1) == 1) {
-		LOCK_SCOPE(&m->lock);
+	/* Under the lock, so that whoever waits sees the last one go only when it holds nothing any
+	 * more. */
+	LOCK_SCOPE(&m->lock);
+	if (--m->running == 0) {
 		pthread_cond_broadcast(&m->stopped);
 		eventfd_signal(m->end_fd);
 	}
@@ -209,11 +211,11 @@ int vcpus_start(struct machine *m, struct lacuna_error **err)
 	sigdelset(&mask, kick_signal());
 	pthread_sigmask(SIG_SETMASK, &mask, &old);
 	int rc = 0;
-	atomic_store(&m->running, m->vcpu_count);
+	m->running = m->vcpu_count; /* m->lock is held */
 	for (unsigned i = 0; i < m->vcpu_count; i++) {
 		rc = pthread_create(&m->vcpu[i].thread, NULL, vcpu_thread, &m->vcpu[i]);
 		if (rc) {
-			atomic_fetch_sub(&m->running, m->vcpu_count - i);
+			m->running -= m->vcpu_count - i;
 			break;
 		}
 		m->vcpu[i].created = true;

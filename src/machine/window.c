@@ -41,12 +41,6 @@ static int map_window(struct machine *m, unsigned first_slot, struct lacuna_erro
 int window_new(struct machine *m, const struct machine_config *config, unsigned slot,
 	struct lacuna_error **err)
 {
-	/* The address port is written before every data access; its value is needed only then. */
-	if (config->pci.config != MACHINE_PCI_ECAM && m->vm.coalesced_pio) {
-		int rc = kvm_vm_coalesce(&m->vm, LAYOUT_PORT_PCI_ADDRESS, 4, true, err);
-		if (rc < 0)
-			return rc;
-	}
 	if (config->pci.config == MACHINE_PCI_TYPE1 || config->pci.window == MACHINE_WINDOW_TRAP)
 		return 0;
 	const char *why = obstacle(m);
@@ -57,4 +51,17 @@ int window_new(struct machine *m, const struct machine_config *config, unsigned 
 	snprintf(m->window_why, sizeof(m->window_why), "it traps: %s", why);
 	log_warning(&m->log, "pci", "the ECAM window traps: %s", why);
 	return 0;
+}
+
+int window_coalesce(struct machine *m, struct lacuna_error **err)
+{
+	/* The address port is written before every data access; its value is needed only then. */
+	int rc = 0;
+	if (m->pci_config != MACHINE_PCI_ECAM && m->vm.coalesced_pio)
+		rc = kvm_vm_coalesce(&m->vm, LAYOUT_PORT_PCI_ADDRESS, 4, true, err);
+	for (unsigned i = 0; m->window && i < m->window->zone_count && rc == 0; i++) {
+		const struct ecam_zone *z = &m->window->zone[i];
+		rc = kvm_vm_coalesce(&m->vm, z->gpa, (uint32_t)z->size, false, err);
+	}
+	return rc;
 }

@@ -181,7 +181,8 @@ static int place(
 		pci_config_set(&f->config, PCI_COMMAND, PCI_COMMAND_MEMORY, 2);
 	host->function[bdf] = f;
 	host->function_count++;
-	pci_bar_update(f);
+	if (host->powered)
+		pci_bar_update(f);
 	return 0;
 }
 
@@ -258,6 +259,15 @@ int pci_host_add(struct pci_host *host, struct pci_function *f, struct lacuna_er
 			return place(host, f, slot << 3, err);
 	return err_set(
 		err, ENOSPC, "all %d slots of PCI bus 0 are taken: use fewer devices", SLOTS);
+}
+
+void pci_host_power_on(struct pci_host *host)
+{
+	LOCK_SCOPE(&host->lock);
+	host->powered = true;
+	for (unsigned bdf = 0; bdf < host->config.buses * 256; bdf++)
+		if (host->function[bdf])
+			pci_bar_update(host->function[bdf]);
 }
 
 void pci_host_remove(struct pci_host *host, struct pci_function *f)

@@ -45,6 +45,7 @@ struct pci_host {
 	pthread_mutex_t lock;           /* config writes, BAR moves, the address register */
 	struct pci_function **function; /* [buses * 256], by bus << 8 | devfn; NULL: absent */
 	unsigned function_count;
+	bool powered;            /* BARs answer from now on */
 	unsigned blocked_bars;   /* see struct pci_bar */
 	uint64_t next32, next64; /* where the next BAR goes */
 	uint32_t address;        /* CONFIG_ADDRESS, PCI 3.0, 3.2.2.3.2 */
@@ -59,9 +60,13 @@ void pci_host_free(struct pci_host *host);
 
 /*
  * Puts @f in the next free device slot of bus 0 (function 0), assigns addresses to its BARs and
- * enables memory decoding. Not owned. -ENOSPC when bus 0 or an address window is full.
+ * enables memory decoding, which takes effect with pci_host_power_on(). Not owned. -ENOSPC when bus
+ * 0 or an address window is full.
  */
 int pci_host_add(struct pci_host *host, struct pci_function *f, struct lacuna_error **err);
+
+/* The BARs of all functions begin to answer. Once, before the first vCPU runs. */
+void pci_host_power_on(struct pci_host *host);
 
 /* Takes @f off its bus. pci_function_done() calls it. No vCPU runs. */
 void pci_host_remove(struct pci_host *host, struct pci_function *f);
