@@ -42,6 +42,7 @@
 #define LAYOUT_EBDA        0x9fc00 /* end of conventional memory */
 #define LAYOUT_ACPI_BASE   0xe0000
 #define LAYOUT_ACPI_END    0x100000
+#define LAYOUT_RESET_ENTRY 0xffff0 /* F000:FFF0, code that resets the machine; 16 bytes */
 #define LAYOUT_KERNEL      0x100000
 
 /* I/O ports */

@@ -163,7 +163,7 @@ int acpi_build(const struct acpi_config *config, struct acpi_tables *ret, struct
 {
 	struct acpi_tables tables = { .rsdp = LAYOUT_ACPI_BASE };
 	struct acpi_writer w = { .tables = &tables,
-		.capacity = LAYOUT_ACPI_END - LAYOUT_ACPI_BASE };
+		.capacity = LAYOUT_RESET_ENTRY - LAYOUT_ACPI_BASE };
 
 	tables.image = calloc(1, w.capacity);
 	if (!tables.image)

@@ -56,4 +56,8 @@ void pvh_hand_over(
 void descriptors_write(const struct gmem *mem);
 void page_tables_write(const struct gmem *mem);
 
+/* What a guest finds at F000:FFF0, where a processor starts after a reset: code that asks for one.
+ */
+void reset_entry_write(const struct gmem *mem);
+
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The descriptor and page tables the boot processor starts on (Intel SDM volume 3, 3.4.5 and 4.5).
- */
+/* The descriptor and page tables the boot processor starts on (Intel SDM volume 3, 3.4.5 and 4.5),
+ * and the one piece of firmware: the way to a reset. */
 #include <abi/layout.h>
 #include <assert.h>
 
@@ -29,6 +29,21 @@ void descriptors_write(const struct gmem *mem)
 	for (size_t i = 0; i < ARRAY_SIZE(gdt); i++)
 		store_le64(bytes + i * 8, gdt[i]);
 	gmem_write(mem, LAYOUT_GDT, bytes, sizeof(bytes));
+}
+
+/*
+ * Linux takes a hardware-reduced machine for one with EFI and, where there is none, restarts it the
+ * way of a BIOS: in real mode, by a jump to F000:FFF0.
+ */
+void reset_entry_write(const struct gmem *mem)
+{
+	static const uint8_t code[] = {
+		0xba, LAYOUT_PORT_RESET & 0xff, LAYOUT_PORT_RESET >> 8, /* mov $port, %dx */
+		0xb0, 0x06,                                             /* mov $reset, %al */
+		0xee,                                                   /* out %al, %dx */
+		0xf4,                                                   /* hlt */
+	};
+	gmem_write(mem, LAYOUT_RESET_ENTRY, code, sizeof(code));
 }
 
 void page_tables_write(const struct gmem *mem)
