@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # Boots the stock guest under lacuna; sourced by the nested tests after tests/lib.sh.
 # boot NAME SCENARIO OPTION... runs scenario tests/nested/guest/SCENARIO.sh. Before it, $flavour chooses the kernel,
-# $words adds to the guest's command line. After it: $status, $console, $stats (files named after NAME).
+# $words adds to the guest's command line, $limit is lacuna's --timeout. After it: $status, $console, $stats (files named after NAME).
 
 flavour=cloud
 words=
+limit=180s
 marker=LACUNA-GUEST-READY
 
 guest_files() { # sets kernel and initrd; with "lspci" the archive holds pciutils too
@@ -19,7 +20,7 @@ guest_files() { # sets kernel and initrd; with "lspci" the archive holds pciutil
 guest_command() { # NAME SCENARIO OPTION...: sets the array command
 	console=$tmp/$1.console stats=$tmp/$1.json
 	command=("$LACUNA" run --kernel "$kernel" --initrd "$initrd" --cmdline "console=ttyS0 quiet lacuna.test=$2 $words"
-		--marker "$marker" --timeout 180 --stats-file "$stats" "${@:3}")
+		--marker "$marker" --timeout "$limit" --stats-file "$stats" "${@:3}")
 }
 
 boot() { # NAME SCENARIO OPTION...

@@ -7,6 +7,7 @@
 guest_files lspci
 truncate -s 4M "$tmp/disk.img"
 
+# Linux, and so lspci, looks beyond byte 256 only in host bridges and functions with a PCI Express capability.
 # "function offset value" for each byte of a dump in the form of lspci -xxxx; "--" for bytes that belong to the guest:
 # command, cache line, BARs, ROM, interrupt line, and control registers of the PM, MSI-X and PCI Express capabilities.
 bytes() { # LIMIT
@@ -16,7 +17,7 @@ bytes() { # LIMIT
 			v = v * 16 + index("0123456789abcdef", substr(s, i, 1)) - 1
 		return v + 0
 	}
-	function flush(   i, cap, id, guest) {
+	function flush(   i, cap, id, guest, express, end) {
 		if (name == "")
 			return
 		guest[4]; guest[5]; guest[12]; guest[60]
@@ -26,9 +27,11 @@ bytes() { # LIMIT
 			id = v[cap]
 			if (id == "01") for (i = 4; i < 6; i++) guest[cap + i]
 			if (id == "11") for (i = 2; i < 4; i++) guest[cap + i]
+			if (id == "10") express = 1
 			if (id == "10") for (i = 8; i < 10; i++) guest[cap + i]
 		}
-		for (i = 0; i < limit && (i in v); i++)
+		end = v[11] v[10] == "0600" || express ? limit : 256
+		for (i = 0; i < end && (i in v); i++)
 			printf "%s %03x %s\n", name, i, (i in guest) ? "--" : v[i]
 		for (i in v) delete v[i]
 	}
@@ -54,7 +57,7 @@ for config in ecam both type1; do
 	cat "$tmp"/dump/* | bytes $limit >"$tmp/given"
 	rm -rf "$tmp/dump"
 
-	same "config=$config: lspci reads every byte of 3 functions" $((3 * limit)) "$(wc -l <"$tmp/found")"
+	check "config=$config: lspci reads every byte of 3 functions" test "$(wc -l <"$tmp/found")" -ge $((limit + 2 * 256))
 	if out=$(diff "$tmp/given" "$tmp/found" 2>&1); then
 		ok "config=$config: they are the bytes that lacuna gave"
 	else

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# Runs something on each CPU, then ends through the exit-code port (0xF4).
+# Runs something on each CPU.
 . /tests/lib.sh
 say cpus "$(nproc)"
 cpu=0 worked=0
@@ -11,4 +11,3 @@ done
 say worked $worked
 say clock "$(cat /sys/devices/system/clocksource/clocksource0/current_clocksource)"
 say apic "$(dmesg | grep -ciE 'x2apic (enabled|mode)|switched APIC routing to.*x2apic')"
-printf '\052' | dd of=/dev/port bs=1 seek=244 2>/dev/null
