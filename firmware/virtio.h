@@ -38,7 +38,7 @@
 #define VIRTIO_QUEUE_DRIVER          0x28
 #define VIRTIO_QUEUE_DEVICE          0x30
 
-#define VIRTQ_SIZE 128
+#define VIRTQ_SIZE 64 /* every device of the machine takes that many */
 
 #define VIRTQ_NEXT     1
 #define VIRTQ_WRITE    2

@@ -7,6 +7,7 @@
  *   test=unowned   ports and addresses that nobody owns read all ones and swallow writes
  *   test=output    prints size=N bytes
  *   test=echo      sends back what it receives, by interrupt, up to a full stop
+ *   test=button    waits for the power button and powers off
  */
 #include <abi/layout.h>
 #include <stdbool.h>
@@ -26,6 +27,7 @@
 #include "trap.h"
 
 #define VECTOR_SERIAL 0x40
+#define VECTOR_GED    0x41
 #define MIB           UINT64_C(0x100000)
 
 /* --- processors ------------------------------------------------------------------------------ */
@@ -179,6 +181,7 @@ static int test_echo(void)
 	ioapic_route(LAYOUT_GSI_SERIAL, VECTOR_SERIAL);
 	out8(LAYOUT_PORT_SERIAL + SERIAL_IER, 0x01); /* received data */
 	print("ready\n");
+	serial_drain();
 	while (c != '.') {
 		uint32_t count = trap_count[VECTOR_SERIAL];
 		while (c != '.' && serial_get(&c))
@@ -190,6 +193,23 @@ static int test_echo(void)
 	return 0;
 }
 
+/* --- power button ---------------------------------------------------------------------------- */
+
+static int test_button(void)
+{
+	apic_enable();
+	ioapic_route(LAYOUT_GSI_GED, VECTOR_GED);
+	print("ready\n");
+	serial_drain();
+	trap_wait(VECTOR_GED, 0);
+	if (in8(LAYOUT_PORT_GED) != LAYOUT_GED_POWER_BUTTON)
+		return 1;
+	out8(LAYOUT_PORT_GED, LAYOUT_GED_POWER_BUTTON);
+	if (in8(LAYOUT_PORT_GED))
+		return 2;
+	guest_power_off();
+}
+
 int guest_main(void)
 {
 	static const struct guest_case cases[] = {
@@ -199,6 +219,7 @@ int guest_main(void)
 		{ "unowned", test_unowned },
 		{ "output", test_output },
 		{ "echo", test_echo },
+		{ "button", test_button },
 	};
 	return GUEST_CASES(cases);
 }

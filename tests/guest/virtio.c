@@ -32,7 +32,7 @@
 
 static volatile struct virtq queue;
 static struct virtio dev;
-static uint8_t buffer[1 << 20] __attribute__((aligned(4096)));
+static uint8_t buffer[256 << 10] __attribute__((aligned(4096)));
 
 static struct {
 	uint32_t type, reserved;
@@ -389,10 +389,10 @@ static int test_bad_setup(void)
 
 static int test_mid_reset(void)
 {
-	unsigned parts = 64, part = sizeof(buffer) / parts;
+	unsigned parts = 32, part = sizeof(buffer) / parts;
 	if (!blk_find())
 		return fail("no disk");
-	for (unsigned round = 0; round < 50; round++) {
+	for (unsigned round = 0; round < 20; round++) {
 		if (!virtio_start(&dev, 0, &queue))
 			return fail("no service");
 		header.type = BLK_IN;
