@@ -14,7 +14,7 @@
 #include "util/thread.h"
 #include "virtio/pci.h"
 
-#define QUEUE_SIZE 64u
+#define QUEUE_SIZE 256u
 #define CHAIN_MAX  (16 * KIB) /* a device may fill less than it was given */
 /* Others wait for the loop: so much is done at a time. */
 #define TURN_CHAINS 16u

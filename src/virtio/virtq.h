@@ -62,7 +62,7 @@ bool virtq_wants_interrupt(struct virtq *q);
 void virtq_kicks_off(struct virtq *q);
 bool virtq_kicks_on(struct virtq *q);
 
-/* The bytes of a chain by offset, however the driver has cut them up (2.6.4). False, and nothing
+/* The bytes of a chain by offset, however the driver has cut them up (2.7.4). False, and nothing
  * done, when the range is not inside the readable (writable) part. */
 bool virtq_chain_read(const struct virtq_chain *c, uint32_t offset, void *buf, uint32_t len);
 bool virtq_chain_write(const struct virtq_chain *c, uint32_t offset, const void *buf, uint32_t len);

@@ -195,7 +195,7 @@ Test(blk, serial)
 }
 
 /* The same read, however the driver cuts the request: header and status need no buffer of their own
- * (5.2.6, 2.6.4). */
+ * (5.2.6, 2.7.4). */
 Test(blk, any_layout)
 {
 	static const uint16_t out_cut[][3] = { { 16, 0, 0 }, { 1, 15, 0 }, { 8, 7, 1 } };
