@@ -131,6 +131,7 @@ static inline void board_add(struct board *b, const struct device_class *class, 
 	struct keyval *kv;
 	cr_assert_eq(keyval_parse(text, class->implied_key, class->keys, &kv, NULL), 0);
 	cr_assert_eq(class->create(&b->env, kv, &b->dev, NULL), 0);
+	pci_host_power_on(b->host);
 	keyval_free(kv);
 	cr_assert_eq(class->start(b->dev, NULL), 0);
 	b->bdf = 1 << 3;
