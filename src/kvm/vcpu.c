@@ -132,15 +132,15 @@ static struct kvm_coalesced_mmio_ring *ring_of(const struct kvm_vcpu *vcpu)
 bool kvm_vcpu_ring_empty(const struct kvm_vcpu *vcpu)
 {
 	const struct kvm_coalesced_mmio_ring *ring = ring_of(vcpu);
-	/* without the lock, so another thread may be moving `first`: a stale answer is good enough
-	 */
-	return __atomic_load_n(&ring->first, __ATOMIC_RELAXED) ==
+	/* pairs with the store in kvm_vcpu_ring_done(): if empty, all that was in it has taken
+	 * effect */
+	return __atomic_load_n(&ring->first, __ATOMIC_ACQUIRE) ==
 	       __atomic_load_n(&ring->last, __ATOMIC_ACQUIRE);
 }
 
-bool kvm_vcpu_ring_pop(struct kvm_vcpu *vcpu, struct kvm_coalesced_write *ret)
+bool kvm_vcpu_ring_peek(const struct kvm_vcpu *vcpu, struct kvm_coalesced_write *ret)
 {
-	struct kvm_coalesced_mmio_ring *ring = ring_of(vcpu);
+	const struct kvm_coalesced_mmio_ring *ring = ring_of(vcpu);
 	uint32_t first = READ_ONCE(ring->first);
 	/* pairs with KVM's smp_wmb() between filling the entry and moving `last` */
 	if (first == __atomic_load_n(&ring->last, __ATOMIC_ACQUIRE))
@@ -153,7 +153,13 @@ bool kvm_vcpu_ring_pop(struct kvm_vcpu *vcpu, struct kvm_coalesced_write *ret)
 		.size = size,
 		.pio = entry->pio,
 	};
-	/* the entry is ours until this store; KVM may fill it again right after */
-	__atomic_store_n(&ring->first, (first + 1) % RING_ENTRIES, __ATOMIC_RELEASE);
 	return true;
+}
+
+void kvm_vcpu_ring_done(struct kvm_vcpu *vcpu)
+{
+	struct kvm_coalesced_mmio_ring *ring = ring_of(vcpu);
+	/* the entry is ours until this store; KVM may fill it again right after */
+	__atomic_store_n(
+		&ring->first, (READ_ONCE(ring->first) + 1) % RING_ENTRIES, __ATOMIC_RELEASE);
 }

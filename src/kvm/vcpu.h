@@ -67,8 +67,11 @@ struct kvm_coalesced_write {
 	bool pio;
 };
 
+/* Any thread. True: every write made before has been taken out with kvm_vcpu_ring_done(). */
 bool kvm_vcpu_ring_empty(const struct kvm_vcpu *vcpu);
-/* Takes the oldest entry; false if there is none. Callers serialise themselves. */
-bool kvm_vcpu_ring_pop(struct kvm_vcpu *vcpu, struct kvm_coalesced_write *ret);
+/* The oldest entry; false if there is none. kvm_vcpu_ring_done() takes it out, to be called once
+ * the write has taken effect. Callers of these two serialise themselves. */
+bool kvm_vcpu_ring_peek(const struct kvm_vcpu *vcpu, struct kvm_coalesced_write *ret);
+void kvm_vcpu_ring_done(struct kvm_vcpu *vcpu);
 
 #endif

@@ -37,12 +37,12 @@ void machine_drain_ring(struct machine *m)
 		return;
 	LOCK_SCOPE(&m->ring_lock);
 	struct kvm_coalesced_write w;
-	while (kvm_vcpu_ring_pop(any, &w)) {
-		if (!w.pio) {
-			bump(&m->coalesced_mmio);
+	/* An entry leaves the ring only when it has taken effect: a vCPU that finds the ring empty
+	 * goes on without the lock, and its own writes may be the ones that we replay here. */
+	for (; kvm_vcpu_ring_peek(any, &w); kvm_vcpu_ring_done(any)) {
+		bump(w.pio ? &m->coalesced_pio : &m->coalesced_mmio);
+		if (!w.pio)
 			continue;
-		}
-		bump(&m->coalesced_pio);
 		if (w.addr == LAYOUT_PORT_PCI_ADDRESS && w.size == 4)
 			pci_host_set_address(m->pci, (uint32_t)w.value);
 		else
