@@ -22,6 +22,8 @@ static inline size_t ring_put(struct ring *r, const void *data, size_t len)
 {
 	if (len > ring_space(r))
 		len = ring_space(r);
+	if (!len)
+		return 0;
 	size_t tail = (r->head + r->count) % r->size;
 	size_t first = len < r->size - tail ? len : r->size - tail;
 	memcpy(r->data + tail, data, first);

@@ -370,9 +370,7 @@ Test(serial, clearing_the_transmit_fifo_drops_what_waits)
 /* --- receiving ------------------------------------------------------------------------------ */
 
 struct level_case {
-	uint8_t fcr;
-	unsigned bytes;
-	uint8_t iir; /* what is told when they are there */
+	uint8_t fcr, bytes, iir; /* iir: what is told when they are there */
 };
 
 ParameterizedTestParameters(serial, fifo_levels)
