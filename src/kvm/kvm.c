@@ -38,6 +38,7 @@ static const struct capability capabilities[] = {
 	CAP(COALESCED_PIO, false, "serial output with one exit per 16 bytes"),
 	CAP(TSC_DEADLINE_TIMER, false, "the guest's timer without calibration"),
 	CAP(GET_TSC_KHZ, false, "telling the guest its TSC frequency"),
+	{ 236, false, "KVM_CAP_PRE_FAULT_MEMORY", "a window without first-read faults" },
 	CAP(BINARY_STATS_FD, false, "the kernel's own counters in the statistics"),
 };
 

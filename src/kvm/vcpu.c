@@ -2,6 +2,7 @@
 /* vCPU ioctls and the shared run page (api.rst, "The kvm_run structure"). */
 #include "kvm/vcpu.h"
 
+#include <assert.h>
 #include <linux/kvm.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
@@ -12,6 +13,17 @@
 #include "util/fd.h"
 
 #define PAGE 4096
+
+#ifndef KVM_PRE_FAULT_MEMORY /* headers older than Linux 6.11 */
+struct kvm_pre_fault_memory {
+	__u64 gpa;
+	__u64 size;
+	__u64 flags;
+	__u64 padding[5];
+};
+#define KVM_PRE_FAULT_MEMORY _IOWR(KVMIO, 0xd5, struct kvm_pre_fault_memory)
+#endif
+static_assert(sizeof(struct kvm_pre_fault_memory) == _IOC_SIZE(KVM_PRE_FAULT_MEMORY), "api.rst");
 
 int kvm_vcpu_init(
 	struct kvm_vcpu *vcpu, struct kvm_vm *vm, unsigned index, struct lacuna_error **err)
@@ -85,6 +97,21 @@ void kvm_vcpu_kick(struct kvm_vcpu *vcpu)
 	/* Read by KVM_RUN at entry, so a kick between two runs is not lost. Never cleared: kicks
 	 * are for good. */
 	__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_RELAXED);
+}
+
+int kvm_vcpu_pre_fault(struct kvm_vcpu *vcpu, uint64_t gpa, uint64_t size)
+{
+	/* KVM moves gpa and size past what it has done, so an interrupted call goes on where it
+	 * stopped. */
+	struct kvm_pre_fault_memory range = { .gpa = gpa, .size = size };
+	while (range.size > 0) {
+		uint64_t left = range.size;
+		if (ioctl(vcpu->fd, KVM_PRE_FAULT_MEMORY, &range) < 0 && errno != EINTR)
+			return errno == EAGAIN ? -EAGAIN : -ENOTSUP;
+		if (range.size == left)
+			return -EAGAIN;
+	}
+	return 0;
 }
 
 void kvm_vcpu_describe_failure(struct kvm_vcpu *vcpu, char *buf, unsigned size)

@@ -53,6 +53,13 @@ int kvm_vcpu_run(struct kvm_vcpu *vcpu, struct kvm_exit *ret);
  * to its thread. Any thread. */
 void kvm_vcpu_kick(struct kvm_vcpu *vcpu);
 
+/*
+ * Fills the second-level page tables for [gpa, gpa + size), both multiples of 4 KiB, as reads would
+ * (KVM_PRE_FAULT_MEMORY, Linux 6.11). -ENOTSUP where this kernel or this MMU can't; nothing depends
+ * on it but time. Before the first run.
+ */
+int kvm_vcpu_pre_fault(struct kvm_vcpu *vcpu, uint64_t gpa, uint64_t size);
+
 /* Why the last run ended in KVM_VCPU_FAILED or KVM_VCPU_SHUTDOWN, with the instruction pointer: one
  * line. */
 void kvm_vcpu_describe_failure(struct kvm_vcpu *vcpu, char *buf, unsigned size);

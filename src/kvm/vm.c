@@ -13,6 +13,10 @@
 
 #define IOAPIC_PINS 24
 
+#ifndef KVM_CAP_PRE_FAULT_MEMORY /* headers older than Linux 6.11 */
+#define KVM_CAP_PRE_FAULT_MEMORY 236
+#endif
+
 static bool has(const struct kvm_vm *vm, int capability)
 {
 	return ioctl(vm->fd, KVM_CHECK_EXTENSION, capability) > 0;
@@ -37,6 +41,7 @@ int kvm_vm_init(struct kvm_vm *vm, int kvm_fd, struct lacuna_error **err)
 	vm->tsc_deadline = has(vm, KVM_CAP_TSC_DEADLINE_TIMER);
 	vm->get_tsc_khz = has(vm, KVM_CAP_GET_TSC_KHZ);
 	vm->stats = has(vm, KVM_CAP_BINARY_STATS_FD);
+	vm->pre_fault = has(vm, KVM_CAP_PRE_FAULT_MEMORY);
 	return 0;
 }
 

@@ -13,7 +13,7 @@
 struct kvm_vm {
 	int fd;
 	int run_size; /* of a vCPU's shared mapping */
-	bool readonly_mem, coalesced_pio, tsc_deadline, get_tsc_khz, stats;
+	bool readonly_mem, coalesced_pio, tsc_deadline, get_tsc_khz, stats, pre_fault;
 };
 
 int kvm_vm_init(struct kvm_vm *vm, int kvm_fd, struct lacuna_error **err);

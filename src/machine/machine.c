@@ -239,6 +239,8 @@ static int build(struct machine *m, const struct machine_config *config,
 		rc = load_guest(m, config, &entry, err);
 	if (rc == 0)
 		rc = vcpus_new(m, config, &entry, supported, err);
+	if (rc == 0)
+		window_pre_fault(m);
 	return rc;
 }
 

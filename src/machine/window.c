@@ -2,9 +2,11 @@
 /* Decides how the ECAM window is served and hands its memory to KVM. */
 #include <abi/layout.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "kvm/kvm.h"
 #include "machine/private.h"
+#include "pci/ones.h"
 #include "util/err.h"
 
 /*
@@ -12,6 +14,8 @@
  * is one; the rest is left for what else may come.
  */
 #define MAX_ZONES 960
+
+#define PAGE ((uint64_t)4096)
 
 /* Why the window can't be memory on this host, or NULL. */
 static const char *obstacle(const struct machine *m)
@@ -64,4 +68,28 @@ int window_coalesce(struct machine *m, struct lacuna_error **err)
 		rc = kvm_vm_coalesce(&m->vm, z->gpa, (uint32_t)z->size, false, err);
 	}
 	return rc;
+}
+
+/*
+ * Saves the guest its first-read faults: one for every large page, and one for every live page. The
+ * all-ones pages between functions are left alone: most are never read, and each would count as
+ * resident.
+ */
+void window_pre_fault(struct machine *m)
+{
+	if (!m->window || !m->vm.pre_fault)
+		return;
+	struct kvm_vcpu *vcpu = &m->vcpu[0].kvm;
+	int rc = 0;
+	for (unsigned i = 0; m->window->large_pages && i < m->window->slot_count && rc == 0; i++) {
+		const struct ecam_slot *s = &m->window->slot[i];
+		if (s->hva == m->window->ones->large)
+			rc = kvm_vcpu_pre_fault(vcpu, s->gpa, s->size);
+	}
+	for (unsigned bdf = 0; bdf < m->pci->config.buses * 256 && rc == 0; bdf++)
+		if (pci_host_find(m->pci, bdf))
+			rc = kvm_vcpu_pre_fault(vcpu, LAYOUT_ECAM_BASE + bdf * PAGE, PAGE);
+	if (rc < 0)
+		log_debug(
+			&m->log, "pci", "the window is not pre-faulted: %s", strerrordesc_np(-rc));
 }
