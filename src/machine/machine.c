@@ -74,15 +74,17 @@ static const struct ioeventfd_ops ioeventfd_ops = {
 
 /* The 64-bit window begins above RAM at a multiple of its size; it shrinks until the CPU's
  * addresses reach its end. */
-static int choose_windows(const struct gmem *mem, unsigned phys_bits, struct pci_windows *ret,
-	struct lacuna_error **err)
+static int choose_windows(
+	uint64_t memory, unsigned phys_bits, struct pci_windows *ret, struct lacuna_error **err)
 {
 	uint64_t limit = (uint64_t)1 << min_u64(phys_bits, 52);
-	gpa_t ram_end = max_u64(gmem_end(mem), LAYOUT_RAM_HIGH_BASE);
-	if (gmem_end(mem) > limit)
+	struct gmem_region region[2];
+	const struct gmem_region *last = &region[gmem_split(memory, region) - 1];
+	gpa_t ram_end = max_u64(last->gpa + last->size, LAYOUT_RAM_HIGH_BASE);
+	if (last->gpa + last->size > limit)
 		return err_set(err, ERANGE,
 			"memory: %llu MiB end beyond the %u address bits of this CPU: give less",
-			(unsigned long long)(mem->size / MIB), phys_bits);
+			(unsigned long long)(memory / MIB), phys_bits);
 	*ret = (struct pci_windows){
 		.mem32_base = LAYOUT_PCI32_BASE,
 		.mem32_size = LAYOUT_PCI32_SIZE,
@@ -213,11 +215,11 @@ static int build(struct machine *m, const struct machine_config *config,
 	int rc = check_host(m, config, supported, err);
 	if (rc == 0)
 		rc = kvm_vm_init(&m->vm, m->kvm_fd, err);
-	if (rc == 0)
-		rc = make_ram(m, config, err);
 	struct pci_windows windows;
 	if (rc == 0)
-		rc = choose_windows(m->mem, cpuid_phys_bits(supported), &windows, err);
+		rc = choose_windows(config->memory, cpuid_phys_bits(supported), &windows, err);
+	if (rc == 0)
+		rc = make_ram(m, config, err);
 	if (rc == 0)
 		rc = loop_new(&m->loop, err);
 	if (rc == 0)

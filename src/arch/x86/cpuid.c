@@ -95,8 +95,8 @@ static void features(struct kvm_cpuid2 *c, const struct cpuid_config *config, un
 		e->ecx |= LEAF1_ECX_TSC_DEADLINE;
 	/* EBX: 31:24 initial APIC id, 23:16 logical processors, 15:8 CLFLUSH size in qwords, 7:0
 	 * brand */
-	unsigned logical = 1u << bits_for(config->cpus);
-	e->ebx = apic_id << 24 | (logical & 0xff) << 16 | (e->ebx & 0xffff);
+	unsigned logical = (unsigned)min_u64(1u << bits_for(config->cpus), 255);
+	e->ebx = apic_id << 24 | logical << 16 | (e->ebx & 0xffff);
 	e->edx &= ~LEAF1_EDX_HTT;
 	if (config->cpus > 1)
 		e->edx |= LEAF1_EDX_HTT;
