@@ -155,6 +155,7 @@ static struct kvm_coalesced_mmio_ring *ring_of(const struct kvm_vcpu *vcpu)
 
 #define RING_ENTRIES \
 	((PAGE - sizeof(struct kvm_coalesced_mmio_ring)) / sizeof(struct kvm_coalesced_mmio))
+static_assert(RING_ENTRIES == KVM_VCPU_RING_MAX, "the ring fills its page");
 
 bool kvm_vcpu_ring_empty(const struct kvm_vcpu *vcpu)
 {

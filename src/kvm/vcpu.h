@@ -74,6 +74,8 @@ struct kvm_coalesced_write {
 	bool pio;
 };
 
+#define KVM_VCPU_RING_MAX 170 /* entries the ring can hold; KVM leaves one free */
+
 /* Any thread. True: every write made before has been taken out with kvm_vcpu_ring_done(). */
 bool kvm_vcpu_ring_empty(const struct kvm_vcpu *vcpu);
 /* The oldest entry; false if there is none. kvm_vcpu_ring_done() takes it out, to be called once

@@ -25,8 +25,18 @@ static void bump(_Atomic uint64_t *counter)
 /* --- the coalesced ring
  * ---------------------------------------------------------------------------------------------- */
 
+static void replay_port_write(struct machine *m, const struct kvm_coalesced_write *w)
+{
+	bump(&m->coalesced_pio);
+	if (w->addr == LAYOUT_PORT_PCI_ADDRESS && w->size == 4)
+		pci_host_set_address(m->pci, (uint32_t)w->value);
+	else
+		bus_write(&m->pio, w->addr, w->value, w->size);
+}
+
 /*
- * Writes that KVM kept for us, oldest first. MMIO ones went to absent functions and are dropped;
+ * Writes that KVM kept for us, oldest first; at most as many as were there when we came, or a vCPU
+ * that writes without end would keep us here. MMIO ones went to absent functions and are dropped;
  * port ones (the serial port's THR, CONFIG_ADDRESS) take effect now, before the access that caused
  * this exit.
  */
@@ -39,14 +49,12 @@ void machine_drain_ring(struct machine *m)
 	struct kvm_coalesced_write w;
 	/* An entry leaves the ring only when it has taken effect: a vCPU that finds the ring empty
 	 * goes on without the lock, and its own writes may be the ones that we replay here. */
-	for (; kvm_vcpu_ring_peek(any, &w); kvm_vcpu_ring_done(any)) {
-		bump(w.pio ? &m->coalesced_pio : &m->coalesced_mmio);
+	for (unsigned i = 0; i < KVM_VCPU_RING_MAX && kvm_vcpu_ring_peek(any, &w); i++) {
 		if (!w.pio)
-			continue;
-		if (w.addr == LAYOUT_PORT_PCI_ADDRESS && w.size == 4)
-			pci_host_set_address(m->pci, (uint32_t)w.value);
+			bump(&m->coalesced_mmio);
 		else
-			bus_write(&m->pio, w.addr, w.value, w.size);
+			replay_port_write(m, &w);
+		kvm_vcpu_ring_done(any);
 	}
 }
 
