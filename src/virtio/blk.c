@@ -223,6 +223,7 @@ static int blk_create(const struct device_env *env, const struct keyval *args, s
 		&b->virtio, &blk_model, env->mem, env->log, features, 1, QUEUE_SIZE, err);
 	if (rc < 0)
 		goto fail;
+	b->virtio.name = b->dev.name;
 	fill_config(b);
 	b->virtio.config = &b->config;
 	b->virtio.config_size = BLK_CONFIG_SIZE;

@@ -25,6 +25,7 @@ int virtio_device_init(struct virtio_device *dev, const struct virtio_model *mod
 		return err_nomem(err);
 	pthread_mutex_init(&dev->lock, NULL);
 	dev->model = model;
+	dev->name = model->name;
 	dev->log = log;
 	dev->offered = features | VIRTIO_F_VERSION_1 | VIRTIO_F_INDIRECT_DESC | VIRTIO_F_EVENT_IDX;
 	dev->queue = queue;
@@ -159,7 +160,7 @@ void virtio_device_fail(struct virtio_device *dev, const char *why)
 	uint8_t before = atomic_fetch_or(&dev->status, VIRTIO_STATUS_NEEDS_RESET);
 	if (before & VIRTIO_STATUS_NEEDS_RESET)
 		return;
-	log_guest(dev->log, &dev->log_limit, dev->model->name, "device needs reset: %s", why);
+	log_guest(dev->log, &dev->log_limit, dev->name, "device needs reset: %s", why);
 	if ((before & VIRTIO_STATUS_DRIVER_OK) && dev->transport) /* 2.1.2 */
 		dev->transport->config_interrupt(dev);
 }

@@ -61,6 +61,7 @@ struct virtio_queue {
 
 struct virtio_device {
 	const struct virtio_model *model;
+	const char *name; /* for messages; the model's until somebody knows better */
 	const struct virtio_transport *transport;
 	void *transport_data;
 	const struct log *log;

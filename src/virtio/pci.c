@@ -449,7 +449,7 @@ int virtio_pci_new(struct virtio_device *dev, const struct device_env *env, stru
 		.class_code = class_code(dev->model->id),
 		.revision = 1, /* 4.1.2.1 */
 	};
-	rc = pci_function_init(&vp->function, dev->model->name, &id, &function_ops, err);
+	rc = pci_function_init(&vp->function, dev->name, &id, &function_ops, err);
 	if (rc < 0)
 		goto fail;
 	pci_function_add_bar(&vp->function, VP_BAR, VP_BAR_SIZE, true, true, &bar_ops, vp);

@@ -120,8 +120,10 @@ static int rng_create(const struct device_env *env, const struct keyval *args, s
 	r->loop = env->loop;
 	int rc = virtio_device_init(
 		&r->virtio, &rng_model, env->mem, env->log, 0, 1, QUEUE_SIZE, err);
-	if (!rc)
+	if (rc == 0) {
+		r->virtio.name = r->dev.name;
 		rc = virtio_pci_new(&r->virtio, env, &r->pci, err);
+	}
 	if (rc < 0) {
 		rng_destroy(&r->dev);
 		return rc;

@@ -181,8 +181,12 @@ static int walk(struct virtq *q, uint16_t head, struct virtq_chain *c)
 			inside = true;
 			continue;
 		}
-		/* 2.7.5.3.1: no chain is longer than the queue; this also ends every loop. */
-		if (seen++ == q->size)
+		/*
+		 * No chain is longer than the queue (2.7.5.3.1), which also ends every loop. For
+		 * indirect ones that is the size we offered: Linux halves a queue for which it
+		 * finds no memory, and goes by a device's own limit (as seg_max) for the table.
+		 */
+		if (seen++ == (inside ? q->size_max : q->size))
 			return broken(q, "a chain is longer than the queue, or runs in a circle");
 		int rc = add_buffer(q, c, &d);
 		if (rc < 0)

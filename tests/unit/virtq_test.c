@@ -186,6 +186,28 @@ Test(virtq, as_long_as_the_queue_and_one_longer)
 	cr_expect_eq(virtq_pop(&vq, &chain), -EIO);
 }
 
+/* What Linux does to a queue for which it finds no memory. */
+Test(virtq, table_longer_than_a_shrunk_queue)
+{
+	virtq_reset(&vq);
+	vq.size = RING_SIZE / 2;
+	vq.desc = DESC_AT;
+	vq.driver = AVAIL_AT;
+	vq.device = USED_AT;
+	vq.indirect = true;
+	cr_assert_eq(virtq_enable(&vq), 0);
+	put(&ram, 0, TABLE_AT, 16 * (RING_SIZE + 1), INDIRECT, 0);
+	for (unsigned i = 0; i <= RING_SIZE; i++)
+		put_desc(&ram, TABLE_AT + 16 * i, DATA_AT, 1, i < RING_SIZE - 1 ? NEXT : 0,
+			(uint16_t)(i + 1));
+	offer(&ram, 0);
+	cr_assert_eq(virtq_pop(&vq, &chain), 1);
+	cr_expect_eq(chain.out_count, RING_SIZE);
+	put_desc(&ram, TABLE_AT + 16 * (RING_SIZE - 1), DATA_AT, 1, NEXT, RING_SIZE);
+	store_shared(&ram, AVAIL_IDX, 2);
+	cr_expect_eq(virtq_pop(&vq, &chain), -EIO);
+}
+
 Test(virtq, total_of_4_gib_is_refused)
 {
 	/* One region of 1 GiB that is never touched; four times all of it is 4 GiB. */
