@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * The DSDT of a lacuna machine (ACPI 6.5, 5.2.11.1). What differs from VM to VM comes as integers from the SSDT that
- * src/boot/acpi.c writes, so this table is the same for all.
+ * The DSDT of a lacuna machine (ACPI 6.5, 5.2.11.1). What differs from VM to VM comes as integers
+ * from the SSDT that src/boot/acpi.c writes, so this table is the same for all.
  */
 #include <abi/layout.h>
 
@@ -26,7 +26,7 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "LACUNA", "LACUNAVM", 0x00000001)
             Name (_SEG, Zero)
             Name (_BBN, Zero)
 
-            // No I/O window: there is no I/O BAR. ECAM must stay outside, see MRES.
+            // No I/O window: there is no I/O BAR. The ECAM window must stay outside, see MRES.
             Name (CRSB, ResourceTemplate ()
             {
                 WordBusNumber (ResourceProducer, MinFixed, MaxFixed, PosDecode,
@@ -59,7 +59,8 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "LACUNA", "LACUNAVM", 0x00000001)
                 Return (ConcatenateResTemplate (CRSB, CRS6))
             }
 
-            // PCI Firmware 3.3, 4.5: no firmware here ever touches PCIe features, so whatever OSPM asks for, it gets.
+            // PCI Firmware 3.3, 4.5: no firmware here ever touches PCIe features, so OSPM gets
+            // whatever it asks for.
             Method (_OSC, 4, Serialized)
             {
                 CreateDWordField (Arg3, 0, CDW1)
@@ -82,7 +83,8 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "LACUNA", "LACUNAVM", 0x00000001)
                     {
                         Return (Buffer () { 0x21 }) // functions 0 and 5
                     }
-                    // PCI Firmware 3.3, 4.6.5: keep the BARs as they are; each one moved would cost config writes
+                    // PCI Firmware 3.3, 4.6.5: keep the BARs as they are; moving them costs
+                    // config writes
                     If (Arg2 == 5)
                     {
                         Return (Zero)
@@ -92,7 +94,8 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "LACUNA", "LACUNAVM", 0x00000001)
             }
         }
 
-        // Linux uses MCFG's window only if a motherboard device claims all of it (PCI Firmware 3.3, 4.1.2).
+        // PCI Firmware 3.3, 4.1.2: a motherboard device claims MCFG's window; without, Linux does
+        // not use it
         Device (MRES)
         {
             Name (_HID, EisaId ("PNP0C02"))
@@ -134,7 +137,7 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "LACUNA", "LACUNAVM", 0x00000001)
             Name (_UID, Zero)
         }
 
-        // 5.6.9: one edge interrupt, and a byte that says what happened; writing a bit back clears it
+        // 5.6.9: one edge interrupt, and a byte that says what happened; a bit written clears it
         Device (GED0)
         {
             Name (_HID, "ACPI0013")

@@ -16,13 +16,9 @@
 #define RSDP_EXTENDED_CHECKSUM 32
 #define RSDP_SIZE              36
 #define RSDP_XSDT              24
-#define SDT_HEADER_SIZE        36
 #define SDT_CHECKSUM           9
 
 /* 5.2.9, table 5.9 */
-#define FADT_DSDT          40
-#define FADT_X_DSDT        140
-#define FADT_SIZE          276
 #define FADT_WBINVD        0x000001
 #define FADT_PROC_C1       0x000004
 #define FADT_PWR_BUTTON    0x000010 /* not a fixed feature: a device in the DSDT */
@@ -32,10 +28,9 @@
 #define FADT_HW_REDUCED    0x100000
 #define RESET_VALUE        0x06 /* hard reset through port 0xCF9 */
 /*
- * 5.2.9.3. Linux probes what is not declared absent: the RTC costs it CMOS reads until an update is
- * seen, VGA writes of the console's early scroll. Bits that stay 0: LEGACY_DEVICES and 8042
- * (nothing there), MSI Not Supported, and PCIe ASPM Controls, without which Linux would not ask for
- * any PCIe feature in _OSC.
+ * 5.2.9.3. Linux probes what is not declared absent: it would poll the RTC's CMOS for the time and
+ * look for a VGA text screen. Bits that stay 0: LEGACY_DEVICES and 8042 (nothing there), MSI Not
+ * Supported, and PCIe ASPM Controls, with which Linux asks for no PCIe feature at all in _OSC.
  */
 #define IAPC_VGA_NOT_PRESENT      0x0004
 #define IAPC_CMOS_RTC_NOT_PRESENT 0x0020
