@@ -25,13 +25,14 @@ static void store_dword(struct pci_config *c, unsigned offset, uint32_t value)
 
 uint64_t pci_config_read(const struct pci_config *c, unsigned offset, unsigned size)
 {
-	uint64_t value = 0;
-	for (unsigned i = 0; i < size; i++) {
-		unsigned at = offset + i;
-		uint64_t byte = 0xff;
-		if (at < PCI_CONFIG_SIZE)
-			byte = (load_dword(c, at & ~3u) >> (8 * (at & 3))) & 0xff;
-		value |= byte << (8 * i);
+	uint64_t value = ones(size);
+	/* Each dword is loaded once: another vCPU may be writing it. */
+	for (unsigned at = offset; at < offset + size && at < PCI_CONFIG_SIZE;) {
+		unsigned in = at & 3, shift = 8 * (at - offset);
+		unsigned len = (unsigned)min_u64(4 - in, offset + size - at);
+		uint64_t part = (load_dword(c, at - in) >> (8 * in)) & ones(len);
+		value = (value & ~(ones(len) << shift)) | part << shift;
+		at += len;
 	}
 	return value;
 }
