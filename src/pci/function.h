@@ -83,9 +83,4 @@ uint8_t pci_function_add_cap(
 void pci_function_add_bar(struct pci_function *f, unsigned bar, uint64_t size, bool is_64,
 	bool prefetchable, const struct region_ops *ops, void *opaque);
 
-static inline bool pci_function_bus_master(const struct pci_function *f)
-{
-	return f->config.space[0x04] & 0x04;
-}
-
 #endif
