@@ -76,22 +76,26 @@ static bool update(struct pci_function *f)
 	return freed;
 }
 
-void pci_bar_update(struct pci_function *f)
+/* A BAR that was blocked may have its range now, as when two BARs change places. */
+static void retry_blocked(struct pci_host *host)
 {
-	struct pci_host *host = f->host;
-	if (!update(f) || !host->blocked_bars)
-		return;
-	/* Two BARs that change places: the one that was blocked can have its range now. */
-	for (unsigned bdf = 0; bdf < host->config.buses * 256; bdf++)
+	for (unsigned bdf = 0; host->blocked_bars && bdf < host->config.buses * 256; bdf++)
 		if (host->function[bdf])
 			update(host->function[bdf]);
+}
+
+void pci_bar_update(struct pci_function *f)
+{
+	if (update(f))
+		retry_blocked(f->host);
 }
 
 void pci_bar_unmap(struct pci_function *f)
 {
 	for (unsigned i = 0; i < PCI_BARS; i++)
-		if (f->bar[i].size && f->bar[i].base != PCI_BAR_UNMAPPED)
+		if (f->bar[i].base != PCI_BAR_UNMAPPED || f->bar[i].blocked)
 			move(f, i, PCI_BAR_UNMAPPED);
+	retry_blocked(f->host);
 }
 
 static int take(uint64_t *next, uint64_t size, uint64_t end, uint64_t *ret)

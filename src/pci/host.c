@@ -276,7 +276,7 @@ void pci_host_remove(struct pci_host *host, struct pci_function *f)
 	unsigned bdf = (unsigned)f->bus << 8 | f->devfn;
 	if (host->function[bdf] != f)
 		return;
-	pci_bar_unmap(f);
 	host->function[bdf] = NULL;
 	host->function_count--;
+	pci_bar_unmap(f);
 }
