@@ -111,6 +111,7 @@ static int take(uint64_t *next, uint64_t size, uint64_t end, uint64_t *ret)
 int pci_bar_assign(struct pci_host *host, struct pci_function *f, struct lacuna_error **err)
 {
 	const struct pci_windows *w = &host->config.windows;
+	uint64_t next32 = host->next32, next64 = host->next64;
 	for (unsigned i = 0; i < PCI_BARS; i++) {
 		const struct pci_bar *b = &f->bar[i];
 		if (!b->size)
@@ -119,9 +120,9 @@ int pci_bar_assign(struct pci_host *host, struct pci_function *f, struct lacuna_
 		int rc = -ENOSPC;
 		/* A 64-bit window takes prefetchable 64-bit BARs first; Linux does the same. */
 		if (b->is_64 && w->mem64_size)
-			rc = take(&host->next64, b->size, w->mem64_base + w->mem64_size, &base);
+			rc = take(&next64, b->size, w->mem64_base + w->mem64_size, &base);
 		if (rc < 0)
-			rc = take(&host->next32, b->size, w->mem32_base + w->mem32_size, &base);
+			rc = take(&next32, b->size, w->mem32_base + w->mem32_size, &base);
 		if (rc < 0)
 			return err_set(err, ENOSPC,
 				"no PCI memory is left for BAR %u of %llu bytes", i,
@@ -132,5 +133,7 @@ int pci_bar_assign(struct pci_host *host, struct pci_function *f, struct lacuna_
 		if (b->is_64)
 			pci_config_set(&f->config, reg + 4, (uint32_t)(base >> 32), 4);
 	}
+	host->next32 = next32;
+	host->next64 = next64;
 	return 0;
 }

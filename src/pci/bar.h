@@ -6,14 +6,14 @@
 
 #include "pci/function.h"
 
-/* Gives every BAR of @f its first address from the host's windows. -ENOSPC. Before the first vCPU
- * runs. */
+/* Gives every BAR of @f its first address from the host's windows; -ENOSPC, and then nothing is
+ * taken from them. Before the first vCPU runs. */
 int pci_bar_assign(struct pci_host *host, struct pci_function *f, struct lacuna_error **err);
 
 /* Brings the bus in line with the registers, after a write to a BAR or to the command register. */
 void pci_bar_update(struct pci_function *f);
 
-/* Takes all BARs off the bus. */
+/* Takes all BARs off the bus, for good: @f is no longer among the host's functions. */
 void pci_bar_unmap(struct pci_function *f);
 
 #endif

@@ -227,6 +227,16 @@ void dev_add(struct pci_fixture *fx, struct test_dev *d)
 	d->moves = d->masters = d->caps = 0;
 }
 
+void dev_place(struct pci_fixture *fx, struct test_dev *d, unsigned bdf)
+{
+	cr_assert_null(fx->host->function[bdf]);
+	d->f.host = fx->host;
+	d->f.bus = (uint8_t)(bdf >> 8);
+	d->f.devfn = (uint8_t)bdf;
+	fx->host->function[bdf] = &d->f;
+	fx->host->function_count++;
+}
+
 unsigned dev_bdf(const struct test_dev *d)
 {
 	return (unsigned)d->f.bus << 8 | d->f.devfn;

@@ -72,6 +72,8 @@ void dev_init(struct test_dev *d, uint64_t tag);
 void dev_bar(struct test_dev *d, unsigned bar, uint64_t size, bool is_64);
 /* Puts it on the bus; fails the test if that fails. Forgets the hook calls so far. */
 void dev_add(struct pci_fixture *fx, struct test_dev *d);
+/* At a place that pci_host_add() would not choose. It must have no BARs. */
+void dev_place(struct pci_fixture *fx, struct test_dev *d, unsigned bdf);
 unsigned dev_bdf(const struct test_dev *d);
 
 /* The tag of the BAR that answers at @addr; all ones if none. */
