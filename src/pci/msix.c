@@ -137,6 +137,10 @@ static int connect_vector(struct msix *m, unsigned i)
 		log_guest(host->log, &m->limit, m->f->name, "MSI-X vector %u: %s", i,
 			lacuna_error_message(err));
 		lacuna_error_free(err);
+		/* The old message must not be raised in place of the new one. */
+		if (v->connected)
+			host->msi->disconnect(host->msi_opaque, v->gsi, v->fd);
+		v->connected = false;
 		return rc;
 	}
 	v->connected = true;
