@@ -106,7 +106,7 @@ static const struct region_ops ecam_ops = { .read = ecam_read, .write = ecam_wri
 /* True if CONFIG_DATA leads somewhere; the function and register then are in *@bdf and *@reg. */
 static bool type1_target(const struct pci_host *host, uint64_t port, unsigned *bdf, unsigned *reg)
 {
-	uint32_t address = READ_ONCE(host->address);
+	uint32_t address = atomic_load_explicit(&host->address, memory_order_relaxed);
 	*bdf = (address >> 8) & 0xffff;
 	*reg = (address & 0xfc) | (port & 3);
 	return address & ADDRESS_ENABLE;
@@ -114,7 +114,7 @@ static bool type1_target(const struct pci_host *host, uint64_t port, unsigned *b
 
 void pci_host_set_address(struct pci_host *host, uint32_t address)
 {
-	WRITE_ONCE(host->address, address & ~3u);
+	atomic_store_explicit(&host->address, address & ~3u, memory_order_relaxed);
 }
 
 static uint64_t type1_read(void *opaque, uint64_t port, unsigned size)
@@ -126,7 +126,7 @@ static uint64_t type1_read(void *opaque, uint64_t port, unsigned size)
 	if (!host->config.type1)
 		return ones(size);
 	if (port == 0 && size == 4)
-		return READ_ONCE(host->address);
+		return atomic_load_explicit(&host->address, memory_order_relaxed);
 	unsigned bdf, reg;
 	if (port < PORT(LAYOUT_PORT_PCI_DATA) || !type1_target(host, port, &bdf, &reg))
 		return ones(size);

@@ -42,13 +42,13 @@ struct pci_host_config {
 
 struct pci_host {
 	struct pci_host_config config;
-	pthread_mutex_t lock;           /* config writes, BAR moves, the address register */
+	pthread_mutex_t lock;           /* config writes, BAR moves */
 	struct pci_function **function; /* [buses * 256], by bus << 8 | devfn; NULL: absent */
 	unsigned function_count;
-	bool powered;            /* BARs answer from now on */
-	unsigned blocked_bars;   /* see struct pci_bar */
-	uint64_t next32, next64; /* where the next BAR goes */
-	uint32_t address;        /* CONFIG_ADDRESS, PCI 3.0, 3.2.2.3.2 */
+	bool powered;             /* BARs answer from now on */
+	unsigned blocked_bars;    /* see struct pci_bar */
+	uint64_t next32, next64;  /* where the next BAR goes */
+	_Atomic uint32_t address; /* CONFIG_ADDRESS, PCI 3.0, 3.2.2.3.2 */
 	struct pci_function bridge;
 	struct region type1_region, ecam_region;
 	struct pci_access_stats stats;
