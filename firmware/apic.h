@@ -12,7 +12,7 @@
 void apic_enable(void);
 uint32_t apic_id(void);
 void apic_eoi(void);
-void apic_send(uint32_t apic_id, uint32_t command);
+void apic_send(uint32_t to, uint32_t command);
 
 /* Routes IOAPIC input @gsi, edge-triggered, to @vector of this processor. */
 void ioapic_route(unsigned gsi, unsigned vector);

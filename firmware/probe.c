@@ -39,16 +39,16 @@ struct pass {
 
 static struct scan scan;
 
-static void choose_mechanism(bool bit)
+/* As a kernel chooses that knows the bit: it says that ECAM is sound for every register; without it
+ * type 1 is preferred where it works. */
+static enum pci_mechanism choose_mechanism(bool bit)
 {
+	bool ecam = pci.ecam && (bit || !pci.type1);
 	if (cmdline_is("probe.mech", "ecam"))
-		scan.mechanism = PCI_ECAM;
-	else if (cmdline_is("probe.mech", "type1"))
-		scan.mechanism = PCI_TYPE1;
-	else if (pci.ecam && (bit || !pci.type1))
-		scan.mechanism = PCI_ECAM;
-	else
-		scan.mechanism = PCI_TYPE1;
+		ecam = true;
+	if (cmdline_is("probe.mech", "type1"))
+		ecam = false;
+	return ecam ? PCI_ECAM : PCI_TYPE1;
 }
 
 static void note(struct pass *pass, unsigned bdf)
@@ -159,7 +159,7 @@ int guest_main(void)
 
 	pci_init();
 	pci_try_type1();
-	choose_mechanism(bit);
+	scan.mechanism = choose_mechanism(bit);
 	scan.all = cmdline_is("probe.scan", "all");
 	scan.quiet = cmdline_get("probe.quiet", unused, sizeof(unused));
 	scan.passes = cmdline_number("probe.passes", 2);

@@ -7,7 +7,8 @@
 #include "string.h"
 #include "trap.h"
 
-extern const uint8_t trampoline[], trampoline_end[], trampoline_cr3[]; /* trampoline.S */
+extern const uint8_t trampoline[]; /* trampoline.S */
+extern const uint32_t trampoline_size, trampoline_cr3_at;
 
 /* Used by trampoline.S: the stack of number n ends at smp_stacks + n * SMP_STACK_SIZE. */
 uint8_t smp_stacks[SMP_MAX * SMP_STACK_SIZE] __attribute__((aligned(16)));
@@ -31,8 +32,8 @@ unsigned smp_start(void (*run)(unsigned number))
 	uint64_t cr3;
 	__asm__ volatile("mov %%cr3, %0" : "=r"(cr3));
 	uint8_t *copy = (uint8_t *)SMP_TRAMPOLINE;
-	memcpy(copy, trampoline, trampoline_end - trampoline);
-	memcpy(copy + (trampoline_cr3 - trampoline), &cr3, 4);
+	memcpy(copy, trampoline, trampoline_size);
+	memcpy(copy + trampoline_cr3_at, &cr3, 4);
 	entry = run;
 	apic_enable();
 	for (unsigned i = 0; i < count; i++) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Where a processor lands after a start-up IPI (Intel SDM volume 3, 9.4.4): real mode, CS base =
- * vector << 12. Copied to SMP_TRAMPOLINE by smp.c, which fills in trampoline_cr3. It climbs to long
+ * vector << 12. Copied to SMP_TRAMPOLINE by smp.c, which fills in CR3. It climbs to long
  * mode, takes the next number and that number's stack, and calls smp_enter().
  */
 #define SMP_TRAMPOLINE 0x10000 /* as in smp.h */
@@ -55,13 +55,19 @@ long_mode:
 	jmp	1b
 
 	.balign 4
-	.globl trampoline_cr3
 trampoline_cr3:
 	.long	0
 trampoline_gdt:
 	.word	31
 	.long	gdt
-	.globl trampoline_end
 trampoline_end:
+
+	.balign 4
+	.globl trampoline_size
+trampoline_size:
+	.long	trampoline_end - trampoline
+	.globl trampoline_cr3_at
+trampoline_cr3_at:
+	.long	trampoline_cr3 - trampoline
 
 	.section .note.GNU-stack, "", @progbits

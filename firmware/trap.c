@@ -35,7 +35,7 @@ void trap_load(void)
 void trap_init(void)
 {
 	for (unsigned i = 0; i < TRAP_VECTORS; i++) {
-		uint64_t entry = (uint64_t)(trap_vectors + i * 16);
+		uint64_t entry = (uint64_t)(trap_vectors + i * 16ul);
 		idt[i] = (struct gate){
 			.offset_low = entry,
 			.selector = 0x10,

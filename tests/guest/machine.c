@@ -11,6 +11,7 @@
  */
 #include <abi/layout.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "acpi.h"
 #include "apic.h"
@@ -103,7 +104,8 @@ static uint64_t walk_ram(bool check)
 {
 	uint64_t count = 0;
 	for (unsigned i = 0; i < guest_boot_params[BP_E820_ENTRIES]; i++) {
-		const uint8_t *entry = guest_boot_params + BP_E820_TABLE + i * E820_ENTRY_SIZE;
+		const uint8_t *entry =
+			guest_boot_params + BP_E820_TABLE + (size_t)i * E820_ENTRY_SIZE;
 		uint64_t base, size;
 		uint32_t type;
 		memcpy(&base, entry, 8);

@@ -8,6 +8,8 @@
  *   test=mid-reset   resets while a large read is under way; nothing is written after the reset
  */
 #include "virtio.h"
+#include <stddef.h>
+
 #include "apic.h"
 #include "cmdline.h"
 #include "guest.h"
@@ -348,21 +350,21 @@ static void set_ring(unsigned reg, uint64_t addr, uint16_t size)
 static int test_bad_setup(void)
 {
 	static const struct {
-		unsigned reg;
 		uint64_t addr;
+		unsigned reg;
 		uint16_t size;
 	} bad[] = {
-		{ VIRTIO_QUEUE_DESC, PLACE_NONE, 8 },
-		{ VIRTIO_QUEUE_DRIVER, PLACE_NONE, 8 },
-		{ VIRTIO_QUEUE_DEVICE, PLACE_NONE, 8 },
-		{ VIRTIO_QUEUE_DESC, PLACE_WRAP & ~UINT64_C(15), 8 },
-		{ VIRTIO_QUEUE_DEVICE, PLACE_ECAM, 8 },
-		{ VIRTIO_QUEUE_DESC, 0x200001, 8 }, /* alignment */
-		{ VIRTIO_QUEUE_DRIVER, 0x200001, 8 },
-		{ VIRTIO_QUEUE_DEVICE, 0x200002, 8 },
-		{ VIRTIO_QUEUE_DESC, 0x200000, 0 },
-		{ VIRTIO_QUEUE_DESC, 0x200000, 7 },
-		{ VIRTIO_QUEUE_DESC, 0x200000, 0x8000 },
+		{ PLACE_NONE, VIRTIO_QUEUE_DESC, 8 },
+		{ PLACE_NONE, VIRTIO_QUEUE_DRIVER, 8 },
+		{ PLACE_NONE, VIRTIO_QUEUE_DEVICE, 8 },
+		{ PLACE_WRAP & ~UINT64_C(15), VIRTIO_QUEUE_DESC, 8 },
+		{ PLACE_ECAM, VIRTIO_QUEUE_DEVICE, 8 },
+		{ 0x200001, VIRTIO_QUEUE_DESC, 8 }, /* alignment */
+		{ 0x200001, VIRTIO_QUEUE_DRIVER, 8 },
+		{ 0x200002, VIRTIO_QUEUE_DEVICE, 8 },
+		{ 0x200000, VIRTIO_QUEUE_DESC, 0 },
+		{ 0x200000, VIRTIO_QUEUE_DESC, 7 },
+		{ 0x200000, VIRTIO_QUEUE_DESC, 0x8000 },
 	};
 	if (!rng_find())
 		return fail("no entropy device");
@@ -389,7 +391,7 @@ static int test_bad_setup(void)
 
 static int test_mid_reset(void)
 {
-	unsigned parts = 32, part = sizeof(buffer) / parts;
+	uint32_t parts = 32, part = sizeof(buffer) / parts;
 	if (!blk_find())
 		return fail("no disk");
 	for (unsigned round = 0; round < 20; round++) {
@@ -399,7 +401,7 @@ static int test_mid_reset(void)
 		header.sector = 0;
 		virtq_set(&queue, 0, (uint64_t)&header, sizeof(header), VIRTQ_NEXT, 1);
 		for (unsigned i = 1; i <= parts; i++)
-			virtq_set(&queue, i, (uint64_t)buffer + (i - 1) * part, part,
+			virtq_set(&queue, i, (uint64_t)(buffer + (size_t)part * (i - 1)), part,
 				VIRTQ_NEXT | VIRTQ_WRITE, i + 1);
 		virtq_set(&queue, parts + 1, (uint64_t)&status, 1, VIRTQ_WRITE, 0);
 		virtio_submit(&dev, 0);
