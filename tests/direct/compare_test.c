@@ -9,6 +9,8 @@
 
 #include "harness.h"
 
+TestSuite(compare, .timeout = TEST_TIMEOUT);
+
 /* hash_add() of firmware/string.h. */
 static uint64_t hash_add(uint64_t hash, uint32_t value)
 {

@@ -7,6 +7,8 @@
 
 #include "harness.h"
 
+TestSuite(disk, .timeout = TEST_TIMEOUT);
+
 #define SECTOR    512
 #define DISK_SIZE (1 << 20)
 

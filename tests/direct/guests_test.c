@@ -9,6 +9,8 @@
 
 #include "harness.h"
 
+TestSuite(guests, .timeout = TEST_TIMEOUT);
+
 #define FUNCTIONS 65536 /* of 256 buses */
 #define PASSES    2     /* of a scan, as the rows say */
 

@@ -9,6 +9,10 @@
 
 #include <lacuna/vm.h>
 
+/* Seconds after which a test has failed, whatever its guests' own limits; generous, for sanitizers
+ * and busy machines. */
+#define TEST_TIMEOUT 400
+
 struct outcome;
 
 struct guest {

@@ -10,6 +10,8 @@
 
 #include "harness.h"
 
+TestSuite(life, .timeout = TEST_TIMEOUT);
+
 static const struct guest hanging = { .image = "endings", .cmdline = "test=hang" };
 
 static int nowhere(void)
