@@ -61,6 +61,7 @@ unit_src := $(sort $(wildcard tests/unit/*.c))
 direct_src := $(sort $(wildcard tests/direct/*.c))
 guest_src := $(sort $(wildcard tests/guest/*.c))
 cli_test_src := $(sort $(wildcard tests/cli/*.c))
+nested_test_src := $(sort $(wildcard tests/nested/*.c))
 fw_lib_src := $(sort $(filter-out firmware/probe.c,$(wildcard firmware/*.c)) $(wildcard firmware/*.S))
 
 lib_obj := $(lib_src:%.c=$(BUILD)/obj/%.o) $(blob_src:%.S=$(BUILD)/obj/%.o)
@@ -69,6 +70,7 @@ unit_obj := $(unit_src:%.c=$(BUILD)/obj/%.o)
 direct_obj := $(direct_src:%.c=$(BUILD)/obj/%.o)
 fw_lib_obj := $(patsubst %,$(BUILD)/fw/%.o,$(basename $(fw_lib_src)))
 cli_test_bin := $(cli_test_src:%.c=$(BUILD)/%)
+nested_test_bin := $(nested_test_src:%.c=$(BUILD)/%)
 guest_elf := $(guest_src:tests/guest/%.c=$(BUILD)/tests/guest/%.elf)
 
 ifeq ($(V),1)
@@ -180,7 +182,12 @@ $(BUILD)/tests/cli/%: $(BUILD)/obj/tests/cli/%.o
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LAC_CFLAGS) $(CFLAGS) $(LAC_LDFLAGS) $(LDFLAGS) -o $@ $<
 
-tests: $(BUILD)/lacuna $(BUILD)/tests/unit.bin $(BUILD)/tests/direct.bin $(guest_elf) $(cli_test_bin) ## build every test program
+$(BUILD)/tests/nested/%: $(BUILD)/obj/tests/nested/%.o $(BUILD)/liblacuna.a
+	$(say) LINK $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LAC_CFLAGS) $(CFLAGS) $(LAC_LDFLAGS) $(LDFLAGS) -o $@ $^ $(LAC_LIBS)
+
+tests: $(BUILD)/lacuna $(BUILD)/tests/unit.bin $(BUILD)/tests/direct.bin $(guest_elf) $(cli_test_bin) $(nested_test_bin) ## build every test program
 
 setup: ## install what building, running and testing need (Debian packages)
 	$(Q)tools/setup
