@@ -10,7 +10,6 @@
 #include "loop/loop.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -156,11 +155,7 @@ int loop_start(struct loop *loop, struct lacuna_error **err)
 	LOCK_SCOPE(&loop->lock); /* the thread waits for it before it reads loop->thread */
 	if (loop->started || loop->stop)
 		return err_set(err, EALREADY, "event loop: started before");
-	sigset_t all, old;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	int rc = pthread_create(&loop->thread, NULL, run, loop);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	int rc = thread_start(&loop->thread, 0, run, loop);
 	if (rc) {
 		errno = rc;
 		return err_errno(err, "event loop: start the thread");

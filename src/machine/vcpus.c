@@ -213,22 +213,16 @@ int vcpus_start(struct machine *m, struct lacuna_error **err)
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	pthread_once(&once, install_kick_handler);
 
-	/* A vCPU thread takes the kick and nothing else; threads inherit the mask. */
-	sigset_t mask, old;
-	sigfillset(&mask);
-	sigdelset(&mask, kick_signal());
-	pthread_sigmask(SIG_SETMASK, &mask, &old);
 	int rc = 0;
 	m->running = m->vcpu_count; /* m->lock is held */
 	for (unsigned i = 0; i < m->vcpu_count; i++) {
-		rc = pthread_create(&m->vcpu[i].thread, NULL, vcpu_thread, &m->vcpu[i]);
+		rc = thread_start(&m->vcpu[i].thread, kick_signal(), vcpu_thread, &m->vcpu[i]);
 		if (rc) {
 			m->running -= m->vcpu_count - i;
 			break;
 		}
 		m->vcpu[i].created = true;
 	}
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return rc ? err_set(err, rc, "create a vCPU thread: %s", strerrordesc_np(rc)) : 0;
 }
 

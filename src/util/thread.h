@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Mutexes whose scope is a block, and the lock order of a VM, outermost first:
+ * Threads, and mutexes whose scope is a block, and the lock order of a VM, outermost first:
  *
  *	machine (life cycle)  >  coalesced ring  >  pci host  >  device  >  interrupt routes  >  bus
  *>  loop
@@ -25,5 +25,11 @@ static inline void mutex_unlock_scope(pthread_mutex_t **m)
 #define LOCK_SCOPE(m)                                                                   \
 	__attribute__((cleanup(mutex_unlock_scope), unused)) pthread_mutex_t *LOCK_CAT( \
 		lock_, __LINE__) = (pthread_mutex_lock(m), (m))
+
+/*
+ * pthread_create() with a small stack and every signal blocked but @unblocked (0: none), for
+ * signals belong to the program's threads. Returns 0 or a positive errno, as pthread_create() does.
+ */
+int thread_start(pthread_t *ret, int unblocked, void *(*run)(void *), void *arg);
 
 #endif

@@ -4,12 +4,12 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 
 #include "util/err.h"
 #include "util/fd.h"
+#include "util/thread.h"
 #include "virtio/blk_layout.h"
 #include "virtio/pci.h"
 
@@ -123,11 +123,7 @@ static const struct virtio_model blk_model = {
 static int blk_start(struct device *dev, struct lacuna_error **err)
 {
 	struct blk *b = container_of(dev, struct blk, dev);
-	sigset_t all, before;
-	sigfillset(&all); /* signals are for the program's threads and the vCPUs' */
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int rc = pthread_create(&b->thread, NULL, io_thread, b);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	int rc = thread_start(&b->thread, 0, io_thread, b);
 	if (rc)
 		return err_set(err, rc, "can't start the I/O thread");
 	b->started = true;
