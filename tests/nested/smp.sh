@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# 2 and 8 vCPUs come up and run; a disk in use is refused to a second guest.
+# 2 and 8 vCPUs come up and run; a disk in use is refused to a second guest; what a VM costs in memory.
 . "$(dirname "$0")/../lib.sh"
 . "$top/tests/nested/lib.sh"
+. "$top/tests/bed/count.sh"
 guest_files
 truncate -s 4M "$tmp/disk.img"
 
@@ -17,7 +18,7 @@ for n in 2 8; do
 done
 
 mkfifo "$tmp/fifo"
-guest_command first hold --disk "path=$tmp/disk.img"
+guest_command first hold --disk "path=$tmp/disk.img" --rng --memory 256M
 "${command[@]}" >"$tmp/fifo" 2>&1 </dev/null &
 first=$!
 exec 3<"$tmp/fifo"
@@ -29,6 +30,9 @@ refused "a disk in use is refused" 'disk\.img.*(in use|lock)' "$LACUNA" run --ke
 refused "a disk in use is refused to a reader too" 'disk\.img.*(in use|lock)' \
 	"$LACUNA" run --kernel "$kernel" --disk "path=$tmp/disk.img,readonly=on"
 check "the first guest still runs" kill -0 "$first"
+own=$(own_memory "$first" 256)
+echo "# the monitor's own memory: $own KiB"
+check "the monitor's own memory is at most 3 MiB" test "$own" -le 3072 -a "$own" -gt 0
 kill -TERM "$first"
 status=0
 wait "$first" || status=$?
