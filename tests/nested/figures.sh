@@ -39,6 +39,9 @@ if [ -n "$counted" ]; then
 	same "tracepoints: the same exits in all" "$(count exits)" "$(jq .exits.total "$one")"
 	same "tracepoints: the same port exits" "$(count exits_io)" "$(jq .exits.by_reason.io "$one")"
 	same "tracepoints: the same MMIO exits" "$(count exits_mmio)" "$(jq .exits.by_reason.mmio "$one")"
+	same "tracepoints: the same PCI config port accesses" "$(($(count port_config_read) + $(count port_config_write)))" \
+		"$(jq '.exits.pci_config | .type1_read + .type1_write' "$one")"
+	same "tracepoints: the same ECAM writes" "$(count ecam_write)" "$(jq .exits.pci_config.ecam_write "$one")"
 	same "tracepoints: no ECAM read left the guest" 0 "$(count ecam_read)"
 	check "tracepoints: PCI config ports at most 15" test "$(($(count port_config_read) + $(count port_config_write)))" -le 15
 else
