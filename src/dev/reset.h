@@ -21,8 +21,8 @@
 struct reset;
 
 /* Port 0xCF9 lies inside the PCI host's 0xCF8-0xCFF, which hands on byte accesses to it. */
-int reset_new(
-	struct bus *pio, const struct end_sink *end, struct reset **ret, struct lacuna_error **err);
+int reset_new(struct bus *pio, const struct end_sink *sink, struct reset **ret,
+	struct lacuna_error **err);
 void reset_free(struct reset *r);
 
 /* Any thread. */
