@@ -385,6 +385,14 @@ void machine_end(struct machine *m, enum lacuna_end_reason reason, int code, con
 	vcpus_kick(m);
 }
 
+void machine_output_lost(struct machine *m, const char *message)
+{
+	LOCK_SCOPE(&m->end_lock);
+	m->end_reason = LACUNA_END_FAILED;
+	m->end_code = 0;
+	snprintf(m->end_message, sizeof(m->end_message), "%s", message);
+}
+
 int machine_wait(struct machine *m, enum lacuna_end_reason *ret_reason, int *ret_code,
 	struct lacuna_error **err)
 {
@@ -402,6 +410,7 @@ int machine_wait(struct machine *m, enum lacuna_end_reason *ret_reason, int *ret
 		platform_stop(m);
 		loop_stop(m->loop);
 	}
+	LOCK_SCOPE(&m->end_lock);
 	if (ret_reason)
 		*ret_reason = m->end_reason;
 	if (ret_code)

@@ -34,7 +34,7 @@ void machine_power_button(struct machine *m);
 int machine_end_fd(const struct machine *m);
 const char *machine_end_message(const struct machine *m);
 
-void machine_stats(const struct machine *m, struct lacuna_stats *ret);
+void machine_stats(struct machine *m, struct lacuna_stats *ret);
 int machine_kvm_stats(const struct machine *m,
 	void (*fn)(void *opaque, const char *name, uint64_t value), void *opaque);
 int machine_dump(struct machine *m, const char *what,

@@ -169,9 +169,12 @@ int platform_connect(struct machine *m, struct lacuna_error **err)
 void platform_stop(struct machine *m)
 {
 	struct lacuna_error *err = NULL;
-	if (m->console && chardev_flush(m->console, LAST_OUTPUT_MS, &err) < 0)
+	int rc = m->console ? chardev_flush(m->console, LAST_OUTPUT_MS, &err) : 0;
+	if (rc == -ETIMEDOUT) /* nobody reads; that is no failure of ours */
 		log_warning(&m->log, "serial", "the last output is lost: %s",
 			lacuna_error_message(err));
+	else if (rc < 0)
+		machine_output_lost(m, lacuna_error_message(err));
 	lacuna_error_free(err);
 }
 

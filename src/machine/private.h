@@ -100,6 +100,10 @@ struct machine {
 	int end_fd;
 };
 
+/* The machine has ended, but what it printed last could not be written: that is how it ended, then.
+ */
+void machine_output_lost(struct machine *m, const char *message);
+
 uint64_t machine_now_us(const struct machine *m);
 
 /* vcpus.c */

@@ -5,6 +5,7 @@
 
 #include "machine/private.h"
 #include "util/bytes.h"
+#include "util/thread.h"
 
 static uint64_t get(const _Atomic uint64_t *counter)
 {
@@ -17,7 +18,7 @@ static const char *const config_names[] = {
 	[MACHINE_PCI_TYPE1] = "type1",
 };
 
-void machine_stats(const struct machine *m, struct lacuna_stats *ret)
+void machine_stats(struct machine *m, struct lacuna_stats *ret)
 {
 	struct lacuna_stats s = {
 		.size = sizeof(s),
@@ -54,10 +55,9 @@ void machine_stats(const struct machine *m, struct lacuna_stats *ret)
 		s.mmio_bar += get(&c->mmio_bar);
 		s.mmio_other += get(&c->mmio_other);
 	}
-	if (atomic_load(&m->ending)) {
-		s.end_reason = m->end_reason;
-		s.end_code = m->end_code;
-	}
+	LOCK_SCOPE(&m->end_lock);
+	s.end_reason = m->end_reason;
+	s.end_code = m->end_code;
 	*ret = s;
 }
 

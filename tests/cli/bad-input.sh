@@ -93,6 +93,10 @@ if [ -c /dev/full ]; then
 	timeout 20 "$LACUNA" run --kernel "$elf" --cmdline test=flood --timeout 15 >/dev/full 2>"$tmp/err" || status=$?
 	same "no space for standard output: status" 125 "$status"
 	check "no space for standard output: why" grep -qE '^lacuna: serial: .*No space' "$tmp/err"
+	status=0 # prints a little and powers off at once: only the last flush can notice
+	timeout 20 "$LACUNA" run --timeout 15 >/dev/full 2>"$tmp/err" || status=$?
+	same "no space for the last output: status" 125 "$status"
+	check "no space for the last output: why" grep -qE '^lacuna: serial: .*No space' "$tmp/err"
 fi
 
 # --- kernels
