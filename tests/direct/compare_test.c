@@ -109,33 +109,36 @@ Test(compare, probe_checksums)
 	cr_expect_eq(ecam, probe_by("probe.quiet probe.mech=type1", "config=both,buses=256"));
 }
 
-static void hammer(const char *cmdline, const char *pci, const char *disk)
+static void hammer(unsigned cpus, const char *cmdline, const char *pci, const char *disk)
 {
+	const struct guest g = {
+		.image = "hammer",
+		.cmdline = cmdline,
+		.cpus = cpus,
+		.pci = pci,
+		.disk = disk,
+		.rng = true,
+	};
 	struct outcome o;
-	guest_run(&(struct guest){ .image = "hammer",
-			  .cmdline = cmdline,
-			  .pci = pci,
-			  .rng = true,
-			  .disk = disk },
-		&o);
+	guest_run(&g, &o);
 	cr_expect_eq(outcome_number(&o, "present "), monitor_hash(&o), "%s, %s", pci, cmdline);
 	outcome_done(&o);
 }
 
 Test(compare, hammer_memory)
 {
-	hammer("seed=1 count=10000", "buses=256,window=memory", NULL);
-	hammer("seed=2 count=10000", "buses=2,window=memory", scratch_disk(1 << 20));
+	hammer(1, "seed=1 count=10000", "buses=256,window=memory", NULL);
+	hammer(2, "seed=2 count=10000", "buses=2,window=memory", scratch_disk(1 << 20));
 }
 
 Test(compare, hammer_trap)
 {
-	hammer("seed=3 count=10000", "buses=256,window=trap", NULL);
-	hammer("seed=4 count=10000", "buses=1,window=trap", scratch_disk(1 << 20));
+	hammer(1, "seed=3 count=10000", "buses=256,window=trap", NULL);
+	hammer(2, "seed=4 count=10000", "buses=1,window=trap", scratch_disk(1 << 20));
 }
 
 Test(compare, hammer_both)
 {
-	hammer("seed=5 count=10000", "config=both,buses=256,window=memory", NULL);
-	hammer("seed=6 count=10000", "config=both,buses=256,window=trap", scratch_disk(1 << 20));
+	hammer(1, "seed=5 count=10000", "config=both,buses=256,window=memory", NULL);
+	hammer(3, "seed=6 count=10000", "config=both,buses=256,window=trap", scratch_disk(1 << 20));
 }

@@ -45,6 +45,23 @@ Test(disk, type1)
 	expect_contents(path, true);
 }
 
+Test(disk, bad_requests)
+{
+	const char *path = scratch_disk(DISK_SIZE);
+	guest_check(
+		&(struct guest){ .image = "virtio", .cmdline = "test=bad-request", .disk = path });
+	expect_contents(path, false);
+}
+
+/* The chains begin with an all-zero header, so whatever is followed is a read. */
+Test(disk, resets_race_kicks)
+{
+	const char *path = scratch_disk(DISK_SIZE);
+	guest_check(&(struct guest){
+		.image = "virtio", .cmdline = "test=race", .disk = path, .cpus = 2 });
+	expect_contents(path, false);
+}
+
 Test(disk, reset_during_reads)
 {
 	const char *path = scratch_disk(DISK_SIZE);

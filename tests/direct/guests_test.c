@@ -153,6 +153,12 @@ GUEST(pv_bit_off, "config", "test=pv-bit", .pci = "pv-bit=off", .check = no_bit)
 GUEST(bar_sizes, "bar", "test=sizes", .rng = true, .output = "sizes: ")
 GUEST(bar_sizes_trap, "bar", "test=sizes", .pci = "window=trap", .rng = true, .output = "sizes: ")
 GUEST(bar_sizes_type1, "bar", "test=sizes", .pci = "config=type1", .rng = true, .output = "sizes: ")
+GUEST(bar_hammer_1, "bar", "test=hammer seed=1 count=3000", .rng = true, .output = "works")
+GUEST(bar_hammer_2, "bar", "test=hammer seed=2 count=3000", .rng = true, .output = "works")
+GUEST(bar_hammer_type1, "bar", "test=hammer seed=3 count=3000", .pci = "config=type1", .rng = true,
+	.output = "works")
+GUEST(bar_move_trap, "bar", "test=move", .cpus = 2, .pci = "config=both,window=trap", .rng = true,
+	.output = "move: 500")
 GUEST(bar_move, "bar", "test=move", .cpus = 2, .rng = true, .output = "move: 500")
 
 /* --- the machine

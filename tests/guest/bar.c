@@ -2,6 +2,8 @@
 /*
  * BARs of the entropy device.
  *   test=sizes      sizing, decode off and on, what is left when a BAR is put back
+ *   test=hammer     seed=N count=N accesses of any size and alignment to all of the BAR, and to the
+ *                   function's command register; the device must work afterwards
  *   test=move       moves the BAR to and fro, count=N times, while the second processor uses it
  */
 #include <stdbool.h>
@@ -13,6 +15,7 @@
 #include "pci.h"
 #include "print.h"
 #include "smp.h"
+#include "string.h"
 #include "virtio.h"
 
 #define DISTANCE UINT64_C(0x4000000) /* between the two places; beyond every BAR of the machine */
@@ -150,11 +153,66 @@ static int test_move(void)
 	return 0;
 }
 
+static volatile struct virtq queue;
+static uint8_t buffer[16];
+
+static void request(void)
+{
+	virtq_set(&queue, 0, (uint64_t)buffer, sizeof(buffer), VIRTQ_WRITE, 0);
+	virtio_submit(&dev, 0);
+}
+
+/* One random access. The device must not be led to write over this guest: what is written to a ring
+ * address is not in RAM. Interrupts stay off, so any message will do. */
+static void beat(uint64_t *state)
+{
+	unsigned size = 1 << random_next(state) % 4;
+	uint64_t offset = random_next(state) % (bar.size - 8);
+	uint64_t value = (uint64_t)random_next(state) << 32 | random_next(state);
+	if (random_next(state) % 2) /* more often where the registers are */
+		offset = dev.common - bar.base + offset % 0x40;
+	if (random_next(state) % 2)
+		offset &= -(uint64_t)size;
+	if (random_next(state) % 2)
+		mem_read(bar.base + offset, size);
+	else
+		mem_write(bar.base + offset, value | UINT64_C(0x8000010080000100), size);
+}
+
+static int test_hammer(void)
+{
+	uint64_t state = cmdline_number("seed", 1), count = cmdline_number("count", 10000);
+	uint32_t len;
+	if (!init())
+		return fail("no entropy device");
+	for (uint64_t i = 0; i < count; i++) {
+		if (i % 64 == 0) { /* from here on it is at work */
+			decode(true);
+			if (!virtio_start(&dev, 0, &queue))
+				return fail("the device does not start");
+		}
+		if (i % 64 == 60)
+			decode(false);
+		if (i % 8 == 0)
+			request();
+		beat(&state);
+	}
+	decode(true);
+	if (!virtio_start(&dev, 0, &queue))
+		return fail("the device does not start in the end");
+	request();
+	if (!virtio_wait(&dev, &len) || len != sizeof(buffer))
+		return fail("the device does not work in the end");
+	print("bar-hammer: works\n");
+	return 0;
+}
+
 int guest_main(void)
 {
 	static const struct guest_case cases[] = {
 		{ "sizes", test_sizes },
 		{ "move", test_move },
+		{ "hammer", test_hammer },
 	};
 	return GUEST_CASES(cases);
 }

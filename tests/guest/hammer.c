@@ -4,7 +4,7 @@
  * alignment, accesses that cross into the next function, reads and writes, ECAM and ports, present
  * functions and absent ones. It proves nothing itself but that absent functions stay absent; the
  * harness compares what is left with the monitor's own view.
- *   seed=N count=N
+ *   seed=N count=N   for each processor; all of them beat at the same time
  */
 #include <abi/layout.h>
 
@@ -13,71 +13,73 @@
 #include "io.h"
 #include "pci.h"
 #include "print.h"
+#include "smp.h"
 #include "string.h"
 
 #define PRESENT_MAX 64
 
-static uint64_t state;
 static uint16_t present[PRESENT_MAX];
 static unsigned present_count;
 
-static uint32_t below(uint32_t n)
+static uint32_t below(uint64_t *state, uint32_t n)
 {
-	return random_next(&state) % n;
+	return random_next(state) % n;
 }
 
-static uint64_t value(void)
+static uint64_t value(uint64_t *state)
 {
 	static const uint64_t favourites[] = { 0, UINT64_MAX, 0x06, 0x0406, 0x80000000, 0xc0000000,
 		0xfee00000, LAYOUT_ECAM_BASE, LAYOUT_RAM_LOW_END - 4, 0xfffffffffffff000 };
-	if (below(2))
-		return favourites[below(sizeof(favourites) / sizeof(favourites[0]))];
-	return (uint64_t)random_next(&state) << 32 | random_next(&state);
+	if (below(state, 2))
+		return favourites[below(state, sizeof(favourites) / sizeof(favourites[0]))];
+	return (uint64_t)random_next(state) << 32 | random_next(state);
 }
 
-static unsigned target(void)
+static unsigned target(uint64_t *state)
 {
-	return below(4) ? present[below(present_count)] : below(pci.buses * 256);
+	return below(state, 4) ? present[below(state, present_count)]
+			       : below(state, pci.buses * 256);
 }
 
-static unsigned offset(void)
+static unsigned offset(uint64_t *state)
 {
-	switch (below(8)) {
+	switch (below(state, 8)) {
 	case 0:
-		return below(4096);
+		return below(state, 4096);
 	case 1: /* into the next function */
-		return 4096 - 1 - below(8);
+		return 4096 - 1 - below(state, 8);
 	case 2:
-		return 256 - 4 + below(8);
+		return 256 - 4 + below(state, 8);
 	default:
-		return below(256);
+		return below(state, 256);
 	}
 }
 
-static void ecam_access(void)
+static void ecam_access(uint64_t *state)
 {
-	uint64_t at = pci_ecam_address(target(), offset());
-	unsigned size = 1 << below(4);
+	uint64_t at = pci_ecam_address(target(state), offset(state));
+	unsigned size = 1 << below(state, 4);
 	uint64_t last = pci_ecam_address(pci.buses * 256, 0);
 	if (at + size > last &&
 		pci.buses < 256) /* the end of the window is fair game, its outside not */
 		return;
-	if (below(2))
-		mem_write(at, value(), size);
+	if (below(state, 2))
+		mem_write(at, value(state), size);
 	else
 		mem_read(at, size);
 }
 
-static void port_access(void)
+static void port_access(uint64_t *state)
 {
-	uint16_t port = LAYOUT_PORT_PCI_ADDRESS + below(8);
-	if (below(2)) /* mostly a sound address */
-		out32(LAYOUT_PORT_PCI_ADDRESS, 0x80000000 | target() << 8 | (offset() & 0xff));
-	else if (!below(8))
-		out32(LAYOUT_PORT_PCI_ADDRESS, value());
+	uint16_t port = LAYOUT_PORT_PCI_ADDRESS + below(state, 8);
+	if (below(state, 2)) /* mostly a sound address */
+		out32(LAYOUT_PORT_PCI_ADDRESS,
+			0x80000000 | target(state) << 8 | (offset(state) & 0xff));
+	else if (!below(state, 8))
+		out32(LAYOUT_PORT_PCI_ADDRESS, value(state));
 	if (port == LAYOUT_PORT_RESET)
 		port = LAYOUT_PORT_PCI_DATA;
-	switch (below(6)) {
+	switch (below(state, 6)) {
 	case 0:
 		in8(port);
 		break;
@@ -88,13 +90,13 @@ static void port_access(void)
 		in32(port & ~3);
 		break;
 	case 3:
-		out8(port, value());
+		out8(port, value(state));
 		break;
 	case 4:
-		out16(LAYOUT_PORT_PCI_DATA + below(3), value());
+		out16(LAYOUT_PORT_PCI_DATA + below(state, 3), value(state));
 		break;
 	default:
-		out32(LAYOUT_PORT_PCI_DATA + below(4), value());
+		out32(LAYOUT_PORT_PCI_DATA + below(state, 4), value(state));
 	}
 }
 
@@ -125,21 +127,31 @@ static int compare(void)
 	return 0;
 }
 
+static volatile uint32_t ended;
+
+static void beat(unsigned number)
+{
+	uint64_t state = cmdline_number("seed", 1) + number * UINT64_C(0x9e3779b97f4a7c15);
+	for (uint64_t count = cmdline_number("count", 10000); count; count--) {
+		if (pci.type1 && below(&state, 4) == 0)
+			port_access(&state);
+		else
+			ecam_access(&state);
+	}
+	__atomic_add_fetch(&ended, 1, __ATOMIC_SEQ_CST);
+}
+
 int guest_main(void)
 {
-	uint64_t seed = cmdline_number("seed", 1), count = cmdline_number("count", 20000);
-	state = seed ? seed : 1;
 	pci_init();
 	pci_try_type1();
 	unsigned end = pci.buses * 256;
 	for (unsigned bdf = 0; (bdf = pci_next(PCI_ECAM, bdf, end, 1)) < end; bdf++)
 		if (present_count < PRESENT_MAX)
 			present[present_count++] = bdf;
-	while (count--) {
-		if (pci.type1 && below(4) == 0)
-			port_access();
-		else
-			ecam_access();
-	}
+	unsigned others = smp_start(beat);
+	beat(0);
+	while (ended != others + 1)
+		;
 	return compare();
 }

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * Virtio devices driven by hand, well and badly.
- *   test=rng         random bytes, one request awaited by MSI-X interrupt
- *   test=blk         identity, write, flush, read back, requests that must fail with a status
- *   test=bad-chain   what no device may follow: it must ask for a reset, and work after it
- *   test=bad-setup   queues and features that no device may accept
- *   test=mid-reset   resets while a large read is under way; nothing is written after the reset
+ *   test=rng          random bytes, one request awaited by MSI-X interrupt
+ *   test=blk          identity, write, flush, read back, requests that must fail with a status
+ *   test=bad-chain    what no device may follow: it must ask for a reset, and work after it
+ *   test=bad-setup    queues and features that no device may accept
+ *   test=bad-request  chains that are no block requests
+ *   test=race         one processor kicks and moves the available index, the other resets
+ *   test=mid-reset    resets while a large read is under way; nothing is written after the reset
  */
 #include "virtio.h"
+
 #include <stddef.h>
 
 #include "apic.h"
@@ -16,6 +19,7 @@
 #include "io.h"
 #include "pci.h"
 #include "print.h"
+#include "smp.h"
 #include "string.h"
 #include "trap.h"
 
@@ -418,6 +422,81 @@ static int test_mid_reset(void)
 	return 0;
 }
 
+static void submit_request(uint32_t out, uint32_t in)
+{
+	header.type = BLK_IN;
+	header.sector = 0;
+	if (out)
+		virtq_set(&queue, 0, (uint64_t)&header, out, in ? VIRTQ_NEXT : 0, 1);
+	virtq_set(&queue, 1, (uint64_t)buffer, in, VIRTQ_WRITE, 0);
+	virtio_submit(&dev, out ? 0 : 1);
+}
+
+static int test_bad_request(void)
+{
+	static const struct {
+		uint32_t out, in;
+	} bad[] = {
+		{ 0, SECTOR + 1 },         /* no header */
+		{ sizeof(header) - 1, 1 }, /* less than one */
+		{ sizeof(header), 0 },     /* no room for the status */
+		{ 0, 1 },
+	};
+	uint32_t len;
+	if (!blk_find())
+		return fail("no disk");
+	for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		if (!virtio_start(&dev, 0, &queue) || blk_do(BLK_IN, 0, buffer, SECTOR) != BLK_OK)
+			return fail("no service");
+		submit_request(bad[i].out, bad[i].in);
+		if (virtio_wait(&dev, &len)) {
+			print("FAILED: request %u was followed\n", i);
+			return 1;
+		}
+	}
+	print("bad-request: refused\n");
+	return 0;
+}
+
+static volatile uint32_t stop, ended, kicks;
+
+static void kick_and_jump(unsigned number)
+{
+	while (!stop) {
+		queue.avail.idx++;
+		mem_write(dev.notify, 0, 2);
+		queue.desc[kicks % VIRTQ_SIZE].next = kicks * 7;
+		kicks++;
+	}
+	ended = 1;
+}
+
+static int test_race(void)
+{
+	if (!blk_find())
+		return fail("no disk");
+	if (!virtio_start(&dev, 0, &queue) || smp_start(kick_and_jump) != 1)
+		return fail("two processors are needed");
+	while (!kicks)
+		;
+	for (unsigned round = 0; round < 20; round++) {
+		virtio_start(&dev, 0, &queue);
+		for (unsigned i = 0; i < VIRTQ_SIZE; i++)
+			virtq_set(&queue, i, (uint64_t)buffer, SECTOR,
+				VIRTQ_NEXT | (i % 4 == 3 ? VIRTQ_WRITE : 0), i + 1);
+		uint32_t before = kicks;
+		while (kicks == before)
+			;
+	}
+	stop = 1;
+	while (!ended)
+		;
+	if (!virtio_start(&dev, 0, &queue) || blk_do(BLK_IN, 0, buffer, SECTOR) != BLK_OK)
+		return fail("no service in the end");
+	print("race: works\n");
+	return 0;
+}
+
 int guest_main(void)
 {
 	static const struct guest_case cases[] = {
@@ -425,6 +504,8 @@ int guest_main(void)
 		{ "blk", test_blk },
 		{ "bad-chain", test_bad_chain },
 		{ "bad-setup", test_bad_setup },
+		{ "bad-request", test_bad_request },
+		{ "race", test_race },
 		{ "mid-reset", test_mid_reset },
 	};
 	return GUEST_CASES(cases);
