@@ -45,13 +45,15 @@ static int insert(struct bus *bus, const struct region *region, struct lacuna_er
 			bus->region[at]->name);
 	if (bus->count == bus->capacity) {
 		unsigned capacity = bus->capacity ? 2 * bus->capacity : 16;
-		const struct region **grown = realloc(bus->region, capacity * sizeof(*grown));
+		const struct region **grown =
+			realloc(bus->region, capacity * sizeof(const struct region *));
 		if (!grown)
 			return err_nomem(err);
 		bus->region = grown;
 		bus->capacity = capacity;
 	}
-	memmove(&bus->region[at + 1], &bus->region[at], (bus->count - at) * sizeof(bus->region[0]));
+	memmove(&bus->region[at + 1], &bus->region[at],
+		(bus->count - at) * sizeof(const struct region *));
 	bus->region[at] = region;
 	bus->count++;
 	return 0;
@@ -75,7 +77,7 @@ void bus_remove(struct bus *bus, const struct region *region)
 			continue;
 		bus->count--;
 		memmove(&bus->region[i], &bus->region[i + 1],
-			(bus->count - i) * sizeof(bus->region[0]));
+			(bus->count - i) * sizeof(const struct region *));
 		break;
 	}
 	pthread_rwlock_unlock(&bus->lock);

@@ -23,8 +23,8 @@ void kvm_irq_init(struct kvm_irq *irq, struct kvm_vm *vm, unsigned first_gsi, un
 void kvm_irq_done(struct kvm_irq *irq);
 
 int kvm_irq_connect(
-	void *irq, int *gsi, uint64_t addr, uint32_t data, int fd, struct lacuna_error **err);
-void kvm_irq_disconnect(void *irq, int gsi, int fd);
-void kvm_irq_release(void *irq, int gsi);
+	void *opaque, int *gsi, uint64_t addr, uint32_t data, int fd, struct lacuna_error **err);
+void kvm_irq_disconnect(void *opaque, int gsi, int fd);
+void kvm_irq_release(void *opaque, int gsi);
 
 #endif

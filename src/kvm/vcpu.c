@@ -150,7 +150,8 @@ void kvm_vcpu_describe_failure(struct kvm_vcpu *vcpu, char *buf, unsigned size)
 static struct kvm_coalesced_mmio_ring *ring_of(const struct kvm_vcpu *vcpu)
 {
 	return (struct kvm_coalesced_mmio_ring *)(void *)((uint8_t *)vcpu->run +
-							  KVM_COALESCED_MMIO_PAGE_OFFSET * PAGE);
+							  (size_t)KVM_COALESCED_MMIO_PAGE_OFFSET *
+								  PAGE);
 }
 
 #define RING_ENTRIES \

@@ -180,7 +180,7 @@ static int choose(const struct keyval *kv, const char *key, const char *const na
  * sees one of them acts on it. 15 is KVM_FEATURE_MSI_EXT_DEST_ID, but was also the number used in
  * 2020; it can be had by saying so, and is harmless as long as no APIC id needs more than 8 bits.
  */
-#define PV_BITS_TAKEN 0x0103feff
+#define PV_BITS_TAKEN 0x0103feffu
 static_assert((PV_BITS_TAKEN >> KVM_FEATURE_PCI_GO_MMCONFIG) % 2 == 0, "our own bit is free");
 static_assert(MACHINE_CPUS_MAX < 255, "bit 15 would have guests use 15-bit APIC ids");
 

@@ -14,7 +14,7 @@
 #include "util/err.h"
 #include "util/fd.h"
 
-#define PAGE        4096u
+#define PAGE        4096ul
 #define CHUNK       ONES_LARGE_SIZE /* two buses: what one large page covers */
 #define CHUNK_PAGES (CHUNK / PAGE)
 
@@ -131,7 +131,7 @@ static int make_slots(struct ecam_window *w, struct pci_host *host, struct lacun
 		return err_errno(err, "reserve the ECAM window");
 	}
 	w->map = (uint8_t *)align_up((uintptr_t)w->map_base, CHUNK);
-	w->slot = calloc(chunks, sizeof(*w->slot));
+	w->slot = calloc(chunks, sizeof(*w->slot)); // NOLINT: there is a bus, so chunks > 0
 	if (!w->slot)
 		return err_nomem(err);
 

@@ -47,7 +47,7 @@ static void function_written(
 	if (f->msix && msix_control_touched(f->msix, offset, size))
 		msix_control_written(f->msix);
 	for (unsigned i = 0; i < f->hook_count; i++)
-		if (touches(offset, size, f->hook[i].offset, f->hook[i].size) &&
+		if (touches(offset, size, f->hook[i].offset, f->hook[i].size) && f->ops &&
 			f->ops->cap_written)
 			f->ops->cap_written(f, offset, size);
 }
@@ -223,7 +223,7 @@ int pci_host_new(
 	host->next32 = config->windows.mem32_base;
 	host->next64 = config->windows.mem64_base;
 	pthread_mutex_init(&host->lock, NULL);
-	host->function = calloc(config->buses * 256, sizeof(struct pci_function *));
+	host->function = calloc((size_t)config->buses * 256, sizeof(struct pci_function *));
 	int rc = host->function ? 0 : err_nomem(err);
 	if (rc == 0)
 		rc = pci_function_init(&host->bridge, "host bridge", &bridge_identity, NULL, err);

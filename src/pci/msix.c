@@ -119,7 +119,7 @@ static bool vector_masked(const struct msix *m, unsigned i)
 static int connect_vector(struct msix *m, unsigned i)
 {
 	struct vector *v = &m->vector[i];
-	const uint8_t *entry = &m->table[i * MSIX_ENTRY_SIZE];
+	const uint8_t *entry = &m->table[(size_t)i * MSIX_ENTRY_SIZE];
 	uint64_t address = load_le64(entry);
 	uint32_t data = load_le32(entry + ENTRY_DATA);
 	if (v->connected && v->address == address && v->data == data)

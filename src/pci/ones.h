@@ -12,7 +12,7 @@
 #include <stddef.h>
 
 #define ONES_FILE_SIZE  0x10000u
-#define ONES_LARGE_SIZE 0x200000u
+#define ONES_LARGE_SIZE 0x200000ul
 
 struct ones {
 	int fd; /* memfd of ONES_FILE_SIZE bytes of ones, to be mapped again and again between live

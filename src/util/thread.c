@@ -6,7 +6,7 @@
 
 /* Well below 2 MiB: where transparent huge pages are on for all mappings, the first touch of a
  * default stack (8 MiB) can cost a whole huge page, for every thread of every VM. */
-#define STACK_SIZE (256 * 1024)
+#define STACK_SIZE ((size_t)256 * 1024)
 
 int thread_start(pthread_t *ret, int unblocked, void *(*run)(void *), void *arg)
 {
