@@ -126,6 +126,15 @@ static void extended_topology(
 		e->ecx = level | (level < 2 ? (level + 1) << 8 : 0); /* type 1: SMT, 2: core */
 		e->edx = apic_id;
 	}
+	/* Older kernels also report the levels of the host beyond these. */
+	for (uint32_t i = 0; i < c->nent; i++) {
+		struct kvm_cpuid_entry2 *e = &c->entries[i];
+		if (e->function == leaf && e->index >= 3) {
+			e->eax = e->ebx = 0;
+			e->ecx = e->index;
+			e->edx = apic_id;
+		}
+	}
 }
 
 static void topology(struct kvm_cpuid2 *c, const struct cpuid_config *config, unsigned apic_id)
