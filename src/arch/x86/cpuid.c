@@ -158,7 +158,7 @@ static void topology(struct kvm_cpuid2 *c, const struct cpuid_config *config, un
 		} else if (e->function == 0x8000001d && (e->eax & 0x1f)) {
 			uint32_t sharing = ((e->eax >> 5) & 7) >= 3 ? others : 0;
 			e->eax = (e->eax & 0x3fff) | sharing << 14;
-		} else if (e->function == 0x80000008) {
+		} else if (e->function == 0x80000008 && !is_intel(c)) {
 			/* ECX 15:12 bits of the core id, 7:0 cores - 1 */
 			e->ecx = bits_for(config->cpus) << 12 | others;
 		} else if (e->function == 0x8000001e) {
