@@ -178,14 +178,18 @@ static void frequencies(struct kvm_cpuid2 *c, const struct cpuid_config *config)
 	e->eax = config->tsc_khz;
 	e->ebx = APIC_BUS_KHZ;
 	e->ecx = e->edx = 0;
-	/* Intel's leaf 0x15: TSC = crystal * EBX / EAX. AMD has no such leaf, and nobody looks for
-	 * it there. */
+	/*
+	 * Intel's leaf 0x15: TSC = crystal (ECX, Hz) * EBX / EAX. Linux takes the crystal for the
+	 * local APIC timer's clock, so it must be that, and multiplies kHz by EBX in 32 bits. AMD
+	 * has no such leaf, and nobody looks for it there.
+	 */
 	const struct kvm_cpuid_entry2 *max = find(c, 0, 0);
-	if (is_intel(c) && max && max->eax >= 0x15) {
+	uint32_t mhz = (uint32_t)(((uint64_t)config->tsc_khz + 500) / 1000);
+	if (is_intel(c) && max && max->eax >= 0x15 && mhz <= UINT32_MAX / APIC_BUS_KHZ) {
 		e = entry(c, 0x15, 0, false);
-		e->eax = 1;
-		e->ecx = 1000000;
-		e->ebx = config->tsc_khz / 1000;
+		e->eax = 1000;
+		e->ebx = mhz;
+		e->ecx = APIC_BUS_KHZ * 1000;
 		e->edx = 0;
 	}
 }
