@@ -49,24 +49,24 @@ static void expect_move(const struct test_dev *d, unsigned *at, unsigned bar, ui
 /* --- sizing --- */
 
 struct sizing_case {
-	unsigned bar;
 	uint64_t size;
+	unsigned bar;
 	bool is_64, decoding; /* decoding: left on meanwhile, as Linux does for host bridges */
 };
 
 ParameterizedTestParameters(pci_bar, sizing)
 {
 	static struct sizing_case c[] = {
-		{ 0, 0x1000, false, false },
-		{ 5, 0x1000, false, false },
-		{ 0, 0x4000, true, false },
-		{ 4, 0x100000, true, false },
-		{ 2, 0x10000000, false, false },
-		{ 0, 1ull << 32, true, false }, /* no writable bit in the lower half */
-		{ 0, 1ull << 35, true, false },
-		{ 0, 0x1000, false, true },
-		{ 0, 0x4000, true, true },
-		{ 4, 1ull << 32, true, true },
+		{ 0x1000, 0, false, false },
+		{ 0x1000, 5, false, false },
+		{ 0x4000, 0, true, false },
+		{ 0x100000, 4, true, false },
+		{ 0x10000000, 2, false, false },
+		{ 1ull << 32, 0, true, false }, /* no writable bit in the lower half */
+		{ 1ull << 35, 0, true, false },
+		{ 0x1000, 0, false, true },
+		{ 0x4000, 0, true, true },
+		{ 1ull << 32, 4, true, true },
 	};
 	return ROWS(c);
 }

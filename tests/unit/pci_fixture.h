@@ -58,13 +58,12 @@ void port_write(struct pci_fixture *fx, unsigned port, uint64_t value, unsigned 
 struct test_dev {
 	struct pci_function f;
 	uint64_t tag; /* what its BARs read as */
-	unsigned moves, masters, caps;
+	unsigned moves, masters, caps, cap_offset, cap_size;
+	bool master;
 	struct {
 		unsigned bar;
 		uint64_t base;
 	} move[TEST_MOVES];
-	bool master;
-	unsigned cap_offset, cap_size;
 };
 
 /* Without BARs, not yet on a bus. */

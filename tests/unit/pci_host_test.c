@@ -129,7 +129,7 @@ Test(pci_host, ecam_odd_accesses)
 struct port_case {
 	uint32_t address;
 	unsigned port, size;
-	uint64_t value; /* read; ones of the size where nothing answers */
+	uint32_t value; /* read; ones of the size where nothing answers */
 	bool absent;    /* counts as an access to no function */
 };
 
