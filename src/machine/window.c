@@ -37,8 +37,6 @@ static int map_window(struct machine *m, unsigned first_slot, struct lacuna_erro
 	for (unsigned i = 0; i < w->slot_count && rc == 0; i++)
 		rc = kvm_vm_set_slot(&m->vm, first_slot + i, w->slot[i].gpa, w->slot[i].size,
 			w->slot[i].hva, true, err);
-	for (unsigned i = 0; i < w->zone_count && rc == 0; i++)
-		rc = kvm_vm_coalesce(&m->vm, w->zone[i].gpa, (uint32_t)w->zone[i].size, false, err);
 	return rc;
 }
 
