@@ -7,15 +7,12 @@
 #include "io.h"
 #include "trap.h"
 
-#define MSR_APIC_BASE        0x1b
-#define APIC_BASE_X2APIC     0xc00 /* EXTD, EN */
-#define MSR_X2APIC_ID        0x802
-#define MSR_X2APIC_EOI       0x80b
-#define MSR_X2APIC_SPIV      0x80f
-#define MSR_X2APIC_LVT_LINT0 0x835
-#define MSR_X2APIC_ICR       0x830
-
-#define LVT_MASKED 0x10000
+#define MSR_APIC_BASE    0x1b
+#define APIC_BASE_X2APIC 0xc00 /* EXTD, EN */
+#define MSR_X2APIC_ID    0x802
+#define MSR_X2APIC_EOI   0x80b
+#define MSR_X2APIC_SPIV  0x80f
+#define MSR_X2APIC_ICR   0x830
 
 #define IOAPIC_SELECT 0x00
 #define IOAPIC_WINDOW 0x10
@@ -24,7 +21,6 @@
 void apic_enable(void)
 {
 	wrmsr(MSR_APIC_BASE, rdmsr(MSR_APIC_BASE) | APIC_BASE_X2APIC);
-	wrmsr(MSR_X2APIC_LVT_LINT0, LVT_MASKED); /* there the 8259's interrupts would come in */
 	wrmsr(MSR_X2APIC_SPIV, 0x100 | TRAP_SPURIOUS);
 }
 

@@ -158,7 +158,11 @@ int platform_new(struct machine *m, const struct machine_config *config, struct 
 
 int platform_connect(struct machine *m, struct lacuna_error **err)
 {
-	int rc = kvm_vm_irqfd(&m->vm, LAYOUT_GSI_GED, m->ged_irq.fd, true, err);
+	/* KVM's default routes lead to its 8259 as well. The MADT tells of none, so nobody sets it
+	 * up, and what came in there would be delivered as an exception. */
+	int rc = kvm_vm_set_routes(&m->vm, NULL, 0, err);
+	if (rc == 0)
+		rc = kvm_vm_irqfd(&m->vm, LAYOUT_GSI_GED, m->ged_irq.fd, true, err);
 	if (rc == 0 && m->serial)
 		rc = kvm_vm_irqfd(&m->vm, LAYOUT_GSI_SERIAL, m->serial_irq.fd, true, err);
 	if (rc == 0 && m->serial && m->vm.coalesced_pio)
