@@ -26,17 +26,13 @@
 #define MTRR_ENABLE          (1u << 11)
 #define MTRR_WRITE_BACK      6
 
-#define SELECTOR_CODE 0x10
-#define SELECTOR_DATA 0x18
-#define SELECTOR_TSS  0x20
-
 /* Flat segments as both protocols want them; the GDT that the loader put at LAYOUT_GDT says the
  * same. */
 static struct kvm_segment code_segment(bool long_mode)
 {
 	return (struct kvm_segment){
 		.limit = 0xffffffff,
-		.selector = SELECTOR_CODE,
+		.selector = long_mode ? BOOT_CODE64_SELECTOR : BOOT_CODE32_SELECTOR,
 		.type = 0xb, /* execute, read, accessed */
 		.present = 1,
 		.db = !long_mode,
@@ -50,7 +46,7 @@ static struct kvm_segment data_segment(void)
 {
 	return (struct kvm_segment){
 		.limit = 0xffffffff,
-		.selector = SELECTOR_DATA,
+		.selector = BOOT_DATA_SELECTOR,
 		.type = 0x3, /* read, write, accessed */
 		.present = 1,
 		.db = 1,
@@ -70,12 +66,11 @@ static int set_sregs(
 	s.ds = s.es = s.fs = s.gs = s.ss = data_segment();
 	s.tr = (struct kvm_segment){
 		.limit = 0x67,
-		.selector = SELECTOR_TSS,
 		.type = 0xb,
 		.present = 1,
 	};
 	s.gdt.base = LAYOUT_GDT;
-	s.gdt.limit = 5 * 8 - 1;
+	s.gdt.limit = BOOT_GDT_SIZE - 1;
 	s.idt.base = 0;
 	s.idt.limit = 0;
 	s.cr0 = CR0_PE | CR0_ET;
