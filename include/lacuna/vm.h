@@ -137,7 +137,8 @@ struct lacuna_stats {
 	int end_code;
 };
 
-/** Fills @stats; cheap, at any time. */
+/** Fills @stats, as far as its size goes; fields newer than the library become 0. Cheap, at any
+ * time. */
 LACUNA_API void lacuna_vm_stats(const struct lacuna_vm *vm, struct lacuna_stats *stats);
 
 /** "io", "mmio", "hlt" ... for a KVM_EXIT_* number; "other" for those without a name. Static

@@ -64,10 +64,12 @@ LACUNA_API void lacuna_vm_stats(const struct lacuna_vm *vm, struct lacuna_stats 
 {
 	struct lacuna_stats all;
 	machine_stats(of(vm), &all);
-	/* A caller built against another version has another size: it gets the fields both know. */
-	size_t size = min_u64(stats->size, sizeof(all));
-	all.size = stats->size;
+	/* A caller built against another version has another size: it gets the fields both know,
+	 * and zeros in those that it alone knows. */
+	size_t caller = stats->size, size = min_u64(caller, sizeof(all));
+	all.size = caller;
 	memcpy(stats, &all, size);
+	memset((uint8_t *)stats + size, 0, caller - size);
 }
 
 LACUNA_API int lacuna_vm_kvm_stats(const struct lacuna_vm *vm,

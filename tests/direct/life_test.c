@@ -145,3 +145,27 @@ Test(life, out_of_order)
 	lacuna_vm_free(guest_new(&hanging, nowhere(), nowhere())); /* never started */
 	lacuna_vm_free(NULL);
 }
+
+/* A program built against another version of the library brings another size. */
+Test(life, statistics_of_other_sizes)
+{
+	need_kvm();
+	struct {
+		struct lacuna_stats stats;
+		uint8_t newer[16];
+	} s;
+	struct lacuna_vm *vm = guest_new(&hanging, nowhere(), nowhere());
+	memset(&s, 0x5a, sizeof(s));
+	s.stats.size = sizeof(s);
+	lacuna_vm_stats(vm, &s.stats);
+	cr_expect_eq(s.stats.size, sizeof(s));
+	cr_expect_eq(s.stats.vcpus, 1);
+	for (size_t i = 0; i < sizeof(s.newer); i++)
+		cr_expect_eq(s.newer[i], 0);
+	memset(&s, 0x5a, sizeof(s));
+	s.stats.size = offsetof(struct lacuna_stats, memory_bytes);
+	lacuna_vm_stats(vm, &s.stats);
+	cr_expect_eq(s.stats.vcpus, 1);
+	cr_expect_eq(s.stats.memory_bytes, 0x5a5a5a5a5a5a5a5a);
+	lacuna_vm_free(vm);
+}
