@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -59,6 +60,13 @@ struct chardev {
 
 /* --- descriptors --------------------------------------------------------------------------- */
 
+/* The master of a pseudo-terminal: its node, opened once more, makes another pseudo-terminal. */
+static bool is_pty_master(int fd)
+{
+	unsigned number;
+	return ioctl(fd, TIOCGPTN, &number) == 0;
+}
+
 /* A new description where that can be, for O_NONBLOCK without touching the caller's. */
 static int stream_open(struct stream *s, int fd, int access)
 {
@@ -70,10 +78,11 @@ static int stream_open(struct stream *s, int fd, int access)
 	if (S_ISCHR(st.st_mode) || S_ISFIFO(st.st_mode)) {
 		char path[32];
 		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-		s->fd = open(path, access | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+		if (!is_pty_master(fd))
+			s->fd = open(path, access | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 		if (s->fd >= 0)
 			return 0;
-		if (S_ISCHR(st.st_mode)) /* somebody else's terminal, after su */
+		if (S_ISCHR(st.st_mode)) /* also somebody else's terminal, after su */
 			s->piece = 1;
 	}
 	s->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
@@ -113,11 +122,14 @@ static bool ready(int fd, short events, int timeout_ms)
 
 /* --- output -------------------------------------------------------------------------------- */
 
-/* Empties the ring as far as that goes without blocking. 0 or -errno of the write. */
+/*
+ * Empties the ring as far as that goes without blocking, but no further than what a full one holds:
+ * a guest may fill it as fast, and the loop has others to serve. 0 or -errno of the write.
+ */
 static int drain(struct chardev *c)
 {
 	LOCK_SCOPE(&c->drain_lock);
-	for (;;) {
+	for (size_t done = 0; done < OUT_SIZE;) {
 		size_t len;
 		const uint8_t *data;
 		{
@@ -140,8 +152,10 @@ static int drain(struct chardev *c)
 		if (n > 0) {
 			LOCK_SCOPE(&c->lock);
 			ring_drop(&c->out_ring, (size_t)n);
+			done += (size_t)n;
 		}
 	}
+	return 0;
 }
 
 /* True for the first failure only. */

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -500,6 +501,25 @@ Test(chardev, terminal_with_escape)
 	bench_done(&b);
 }
 
+/* An embedder keeps the master; to open its node again would make another pseudo-terminal. */
+Test(chardev, master_of_a_pseudo_terminal)
+{
+	struct bench b;
+	int master, slave;
+	uint8_t data[2];
+	bench_init(&b);
+	open_terminal(&master, &slave);
+	struct chardev_params params = params_of(&b, master, master);
+	bench_start(&b, &params);
+	write_pattern(b.c, 0, 100);
+	expect_pattern(slave, 0, 100);
+	cr_assert_eq(write(slave, "x", 1), 1);
+	sem_wait(&b.input);
+	cr_expect_eq(chardev_read(b.c, data, sizeof(data)), 1u);
+	cr_expect_eq(data[0], 'x');
+	bench_done(&b);
+}
+
 /* The guest takes no input, and yet the user gets out. */
 Test(chardev, escape_is_seen_behind_typed_ahead_input)
 {
@@ -578,5 +598,59 @@ Test(chardev, flush_races_with_the_loop_and_a_writer)
 		chardev_flush(b.c, 0, NULL);
 	}
 	pthread_join(writer, NULL);
+	bench_done(&b);
+}
+
+struct chatter {
+	struct bench *bench;
+	atomic_size_t written;
+	size_t written_before, most; /* loop thread: since the other source was served last */
+	atomic_bool enough;
+	sem_t served;
+};
+
+static void *write_on_and_on(void *opaque)
+{
+	static const uint8_t data[4096];
+	struct chatter *t = opaque;
+	while (!t->enough)
+		t->written += chardev_write(t->bench->c, data, sizeof(data));
+	return NULL;
+}
+
+static void serve_other(void *opaque, uint32_t events)
+{
+	struct chatter *t = opaque;
+	size_t written = t->written;
+	if (written - t->written_before > t->most)
+		t->most = written - t->written_before;
+	t->written_before = written;
+	sem_post(&t->served);
+}
+
+/* Output never runs dry; whoever else waits for the loop has its turn after a buffer's worth. */
+Test(chardev, endless_output_leaves_the_loop_to_others)
+{
+	struct bench b;
+	struct chatter chatter = { .bench = &b };
+	struct loop_source *other;
+	pthread_t writer;
+	/* what is written there is hashed: always ready, but slower than the writer */
+	int fd[2], out = open("/dev/urandom", O_WRONLY | O_CLOEXEC);
+	bench_init(&b);
+	make_pipe(fd);
+	sem_init(&chatter.served, 0, 0);
+	cr_assert_eq(write(fd[1], "x", 1), 1); /* nobody reads it: ready for ever */
+	struct chardev_params params = params_of(&b, -1, out);
+	bench_start(&b, &params);
+	cr_assert_eq(loop_add_fd(b.loop, fd[0], EPOLLIN, serve_other, &chatter, &other, NULL), 0);
+	pthread_create(&writer, NULL, write_on_and_on, &chatter);
+	while (chatter.written < 64u << 20 && chatter.most < 1u << 20)
+		sem_wait(&chatter.served);
+	chatter.enough = true;
+	pthread_join(writer, NULL);
+	loop_remove(other);
+	/* a buffer's worth each: written out, waiting, and come meanwhile */
+	cr_expect_leq(chatter.most, 3u * 65536);
 	bench_done(&b);
 }
