@@ -30,8 +30,10 @@ static void replay_port_write(struct machine *m, const struct kvm_coalesced_writ
 	bump(&m->coalesced_pio);
 	if (w->addr == LAYOUT_PORT_PCI_ADDRESS && w->size == 4)
 		pci_host_set_address(m->pci, (uint32_t)w->value);
-	else
+	else if (w->addr - LAYOUT_PORT_PCI_ADDRESS >= 4 ||
+		 (w->addr == LAYOUT_PORT_RESET && w->size == 1))
 		bus_write(&m->pio, w->addr, w->value, w->size);
+	/* else a part of CONFIG_ADDRESS, which has no effect, and made no exit to be counted */
 }
 
 /*
