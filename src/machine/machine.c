@@ -366,8 +366,11 @@ int machine_start(struct machine *m, struct lacuna_error **err)
 			loop_arm(m->drain_timer, DRAIN_PERIOD_US, DRAIN_PERIOD_US);
 		rc = vcpus_start(m, err);
 	}
-	if (rc < 0)
+	if (rc < 0) {
 		machine_end(m, LACUNA_END_FAILED, 0, "the VM could not be started");
+		if (!m->running) /* else the last vCPU thread does it */
+			eventfd_signal(m->end_fd);
+	}
 	return rc;
 }
 

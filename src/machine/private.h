@@ -90,7 +90,7 @@ struct machine {
 	/* the life cycle */
 	pthread_mutex_t lock;
 	pthread_cond_t stopped;
-	bool started, start_failed, waited;
+	bool started, waited;
 	unsigned running; /* vCPU threads that have not ended */
 	_Atomic bool ending;
 	enum lacuna_end_reason end_reason; /* end_lock */
