@@ -4,10 +4,12 @@
  *
  *	new      every resource is taken: KVM, RAM, devices, window, tables, kernel. Nothing runs.
  *	start    loop thread, device threads, vCPU threads. Once.
- *	running  until somebody calls machine_end(): the guest, a timer, a signal, a broken console.
- *The first reason stands. ended    every vCPU thread has left KVM_RUN for good; end_fd is readable.
- *	wait     joins threads, completes device I/O, flushes the console. After it nothing of the
- *machine runs. free     gives everything back; stops first if need be.
+ *	running  until somebody calls machine_end(): the guest, a timer, a signal, a broken console;
+ *		 the first reason stands.
+ *	ended    every vCPU thread has left KVM_RUN for good; end_fd is readable.
+ *	wait     joins threads, completes device I/O, flushes the console; after it nothing of the
+ *		 machine runs.
+ *	free     gives everything back; stops first if need be.
  */
 #ifndef MACHINE_MACHINE_H
 #define MACHINE_MACHINE_H

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The ECAM window as memory. Each 4 KiB page of the window is a function's live configuration page
- *or all ones, so that a guest reads present and absent functions alike without leaving the guest.
+ * or all ones, so that a guest reads present and absent functions alike without an exit.
  *
- *	buses with functions     a mapping put together from live pages and pieces of the all-ones
- *memfd, 4 KiB pages buses without            memory slots of 2 MiB that all name one all-ones huge
- *page: 256 buses cost one page
+ *	buses with functions   a mapping put together from live pages and pieces of the all-ones
+ *	                       memfd, 4 KiB pages
+ *	buses without          memory slots of 2 MiB that all name one all-ones huge page: 256 buses
+ *	                       cost one page
  *
  * This file builds host memory and says which slots and coalesced zones it wants; src/machine/
- *hands them to KVM. The mapping a guest gets is PROT_READ and its slots are read-only; the host
- *writes through an alias of the live pages.
+ * hands them to KVM. The mapping a guest gets is PROT_READ and its slots are read-only; the host
+ * writes through an alias of the live pages.
  */
 #ifndef PCI_ECAM_H
 #define PCI_ECAM_H
