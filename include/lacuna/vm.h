@@ -21,9 +21,7 @@ extern "C" {
 /* SIGRTMIN + this number interrupts a vCPU thread. */
 #define LACUNA_KICK_SIGNAL_OFFSET 5
 
-/* --- configuration
- * -----------------------------------------------------------------------------------------------
- */
+/* --- configuration --- */
 
 struct lacuna_config;
 
@@ -45,9 +43,7 @@ LACUNA_API int lacuna_config_set(struct lacuna_config *config, const char *key, 
 LACUNA_API void lacuna_config_set_log(
 	struct lacuna_config *config, lacuna_log_fn fn, void *opaque, enum lacuna_log_level level);
 
-/* --- life
- * --------------------------------------------------------------------------------------------------------
- */
+/* --- life --- */
 
 struct lacuna_vm;
 
@@ -102,9 +98,7 @@ LACUNA_API void lacuna_vm_stop(struct lacuna_vm *vm);
 /** Presses the ACPI power button. */
 LACUNA_API void lacuna_vm_power_button(struct lacuna_vm *vm);
 
-/* --- statistics
- * --------------------------------------------------------------------------------------------------
- */
+/* --- statistics --- */
 
 #define LACUNA_EXIT_REASONS 48
 #define LACUNA_TIME_NEVER   UINT64_MAX
@@ -150,9 +144,7 @@ LACUNA_API const char *lacuna_exit_reason_name(unsigned reason);
 LACUNA_API int lacuna_vm_kvm_stats(const struct lacuna_vm *vm,
 	void (*fn)(void *opaque, const char *name, uint64_t value), void *opaque);
 
-/* --- inspection
- * --------------------------------------------------------------------------------------------------
- */
+/* --- inspection --- */
 
 /**
  * Hands out what a guest of @vm is given at reset: "acpi" (one call per table: "dsdt.aml" ...),

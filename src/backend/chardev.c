@@ -58,7 +58,7 @@ struct chardev {
 	uint8_t out_data[OUT_SIZE], in_data[IN_SIZE];
 };
 
-/* --- descriptors --------------------------------------------------------------------------- */
+/* --- descriptors --- */
 
 /* The master of a pseudo-terminal: its node, opened once more, makes another pseudo-terminal. */
 static bool is_pty_master(int fd)
@@ -120,7 +120,7 @@ static bool ready(int fd, short events, int timeout_ms)
 	return poll(&p, 1, timeout_ms) > 0;
 }
 
-/* --- output -------------------------------------------------------------------------------- */
+/* --- output --- */
 
 /*
  * Empties the ring as far as that goes without blocking, but no further than what a full one holds:
@@ -271,7 +271,7 @@ int chardev_flush(struct chardev *c, unsigned timeout_ms, struct lacuna_error **
 	return rc;
 }
 
-/* --- input --------------------------------------------------------------------------------- */
+/* --- input --- */
 
 /* How many bytes came; 0: none now, -1: none any more. */
 static ssize_t fetch(struct chardev *c, void *data, size_t len)
@@ -338,7 +338,7 @@ size_t chardev_pending(struct chardev *c)
 	return c->in_ring.count;
 }
 
-/* --- life ---------------------------------------------------------------------------------- */
+/* --- life --- */
 
 void chardev_attach(struct chardev *c, const struct chardev_client *client, void *opaque)
 {

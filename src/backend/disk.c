@@ -132,8 +132,7 @@ static bool inside(const struct disk *d, uint64_t offset, uint64_t len)
 	return offset <= d->size && len <= d->size - offset;
 }
 
-/* --- reading and writing ------------------------------------------------------------------------
- */
+/* --- reading and writing --- */
 
 typedef ssize_t (*transfer_fn)(int fd, const struct iovec *iov, int count, off_t offset);
 
@@ -187,8 +186,7 @@ int disk_flush(const struct disk *disk)
 	return 0;
 }
 
-/* --- ranges without data -------------------------------------------------------------------------
- */
+/* --- ranges without data --- */
 
 static int allocate(const struct disk *d, int mode, uint64_t offset, uint64_t len)
 {

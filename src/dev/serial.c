@@ -94,7 +94,7 @@ struct serial {
 	uint8_t rx_data[FIFO_SIZE], tx_data[FIFO_SIZE];
 };
 
-/* --- interrupts ---------------------------------------------------------------------------- */
+/* --- interrupts --- */
 
 static size_t fifo_size(const struct serial *s)
 {
@@ -136,7 +136,7 @@ static void update_irq(struct serial *s)
 	s->raised = now;
 }
 
-/* --- receiving ----------------------------------------------------------------------------- */
+/* --- receiving --- */
 
 /*
  * Until the driver takes interrupts, bytes stay in the chardev and are fetched one at a time as the
@@ -191,7 +191,7 @@ static void input(void *opaque)
 	update_irq(s);
 }
 
-/* --- sending ------------------------------------------------------------------------------- */
+/* --- sending --- */
 
 static void thr_emptied(struct serial *s)
 {
@@ -245,7 +245,7 @@ static void space(void *opaque)
 	update_irq(s);
 }
 
-/* --- registers ----------------------------------------------------------------------------- */
+/* --- registers --- */
 
 static void ier_write(struct serial *s, uint8_t value)
 {
@@ -410,7 +410,7 @@ void serial_settle(struct serial *s)
 	update_irq(s);
 }
 
-/* --- life ---------------------------------------------------------------------------------- */
+/* --- life --- */
 
 static const struct region_ops serial_ops = {
 	.read = serial_read, .write = serial_write, .min_size = 1, .max_size = 1

@@ -144,8 +144,7 @@ void kvm_vcpu_describe_failure(struct kvm_vcpu *vcpu, char *buf, unsigned size)
 	}
 }
 
-/* --- ring: `first` is ours, `last` is KVM's (api.rst, KVM_CAP_COALESCED_MMIO)
- * ------------------------------------------ */
+/* --- ring: `first` is ours, `last` is KVM's (api.rst, KVM_CAP_COALESCED_MMIO) --- */
 
 static struct kvm_coalesced_mmio_ring *ring_of(const struct kvm_vcpu *vcpu)
 {

@@ -64,8 +64,7 @@ int kvm_vcpu_pre_fault(struct kvm_vcpu *vcpu, uint64_t gpa, uint64_t size);
  * line. */
 void kvm_vcpu_describe_failure(struct kvm_vcpu *vcpu, char *buf, unsigned size);
 
-/* --- the coalesced ring: one per VM, mapped by every vCPU
- * ------------------------------------------------------------- */
+/* --- the coalesced ring: one per VM, mapped by every vCPU --- */
 
 struct kvm_coalesced_write {
 	uint64_t addr;

@@ -44,9 +44,7 @@ uint64_t machine_now_us(const struct machine *m)
 	return (now_ns() - m->start_ns) / 1000;
 }
 
-/* --- construction
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- construction --- */
 
 static const struct msi_ops msi_ops = {
 	.connect = kvm_irq_connect,
@@ -346,9 +344,7 @@ void machine_free(struct machine *m)
 	free(m);
 }
 
-/* --- life
- * ---------------------------------------------------------------------------------------------------------------
- */
+/* --- life --- */
 
 int machine_start(struct machine *m, struct lacuna_error **err)
 {

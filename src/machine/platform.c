@@ -30,8 +30,7 @@ static void guest_ended(void *opaque, enum end_kind kind, int code)
 	machine_end(opaque, reasons[kind], code, NULL);
 }
 
-/* --- port 0xCF9, which lies inside the PCI host's ports
- * ----------------------------------------------------------- */
+/* --- port 0xCF9, which lies inside the PCI host's ports --- */
 
 static uint64_t reset_read(void *opaque, uint64_t offset, unsigned size)
 {
@@ -53,9 +52,7 @@ void platform_reset_port(struct machine *m, const struct region_ops **ret_ops, v
 	*ret_opaque = m;
 }
 
-/* --- the console
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- the console --- */
 
 static void console_output(void *opaque, const void *data, size_t len)
 {
@@ -132,9 +129,7 @@ static int make_console(
 	return serial_new(&serial, &m->serial, err);
 }
 
-/* --- life
- * -------------------------------------------------------------------------------------------------------------
- */
+/* --- life --- */
 
 int platform_new(struct machine *m, const struct machine_config *config, struct lacuna_error **err)
 {

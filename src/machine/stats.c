@@ -61,8 +61,7 @@ void machine_stats(struct machine *m, struct lacuna_stats *ret)
 	*ret = s;
 }
 
-/* --- KVM's own counters, summed over the VM and its vCPUs
- * ----------------------------------------------------------------- */
+/* --- KVM's own counters, summed over the VM and its vCPUs --- */
 
 struct counter {
 	char name[64];

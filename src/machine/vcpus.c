@@ -22,8 +22,7 @@ static void bump(_Atomic uint64_t *counter)
 	atomic_store_explicit(counter, n + 1, memory_order_relaxed);
 }
 
-/* --- the coalesced ring
- * ---------------------------------------------------------------------------------------------- */
+/* --- the coalesced ring --- */
 
 static void replay_port_write(struct machine *m, const struct kvm_coalesced_write *w)
 {
@@ -60,9 +59,7 @@ void machine_drain_ring(struct machine *m)
 	}
 }
 
-/* --- exits
- * ------------------------------------------------------------------------------------------------------------
- */
+/* --- exits --- */
 
 static enum region_class access_bus(struct bus *bus, const struct kvm_exit *e, uint8_t *data)
 {
@@ -151,9 +148,7 @@ static bool run_once(struct vcpu *v)
 	return true;
 }
 
-/* --- threads
- * -----------------------------------------------------------------------------------------------------------
- */
+/* --- threads --- */
 
 static int kick_signal(void)
 {

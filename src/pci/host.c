@@ -77,8 +77,7 @@ static void count(struct pci_host *host, _Atomic uint64_t *counter, unsigned bdf
 		atomic_fetch_add_explicit(&host->stats.absent, 1, memory_order_relaxed);
 }
 
-/* --- ECAM: address bits 27:20 bus, 19:12 device and function, 11:0 register
- * ----------------------------------------- */
+/* --- ECAM: address bits 27:20 bus, 19:12 device and function, 11:0 register --- */
 
 static uint64_t ecam_read(void *opaque, uint64_t offset, unsigned size)
 {
@@ -98,8 +97,7 @@ static void ecam_write(void *opaque, uint64_t offset, uint64_t value, unsigned s
 
 static const struct region_ops ecam_ops = { .read = ecam_read, .write = ecam_write };
 
-/* --- mechanism #1: CONFIG_ADDRESS is a dword at 0xCF8, CONFIG_DATA the four bytes at 0xCFC
- * ---------------------------- */
+/* --- mechanism #1: CONFIG_ADDRESS is a dword at 0xCF8, CONFIG_DATA the four bytes at 0xCFC --- */
 
 #define PORT(p) ((p)-LAYOUT_PORT_PCI_ADDRESS)
 
@@ -161,9 +159,7 @@ static const struct region_ops type1_ops = {
 	.read = type1_read, .write = type1_write, .max_size = 4
 };
 
-/* --- the host
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- the host --- */
 
 static int place(
 	struct pci_host *host, struct pci_function *f, unsigned bdf, struct lacuna_error **err)

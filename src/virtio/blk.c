@@ -117,8 +117,7 @@ static const struct virtio_model blk_model = {
 	.deactivate = blk_deactivate,
 };
 
-/* --- life ----------------------------------------------------------------------------------------
- */
+/* --- life --- */
 
 static int blk_start(struct device *dev, struct lacuna_error **err)
 {

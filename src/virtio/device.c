@@ -56,8 +56,7 @@ void virtio_device_done(struct virtio_device *dev)
 	pthread_mutex_destroy(&dev->lock);
 }
 
-/* --- features -----------------------------------------------------------------------------------
- */
+/* --- features --- */
 
 uint32_t virtio_device_offered(const struct virtio_device *dev, uint32_t select)
 {
@@ -84,8 +83,7 @@ static bool features_ok(const struct virtio_device *dev)
 	return !(dev->accepted & ~dev->offered) && (dev->accepted & VIRTIO_F_VERSION_1);
 }
 
-/* --- status --------------------------------------------------------------------------------------
- */
+/* --- status --- */
 
 static void finish_reset(struct virtio_device *dev)
 {
@@ -165,8 +163,7 @@ void virtio_device_fail(struct virtio_device *dev, const char *why)
 		dev->transport->config_interrupt(dev);
 }
 
-/* --- queues, from the driver's side --------------------------------------------------------------
- */
+/* --- queues, from the driver's side --- */
 
 struct virtq *virtio_device_setup(struct virtio_device *dev, unsigned queue)
 {
@@ -205,8 +202,7 @@ uint32_t virtio_device_config(const struct virtio_device *dev, uint64_t offset, 
 	return load_le32(bytes);
 }
 
-/* --- queues, from the model's side ---------------------------------------------------------------
- */
+/* --- queues, from the model's side --- */
 
 static bool may_run(const struct virtio_device *dev)
 {

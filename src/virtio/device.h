@@ -88,8 +88,7 @@ int virtio_device_init(struct virtio_device *dev, const struct virtio_model *mod
 	uint16_t queue_size, struct lacuna_error **err);
 void virtio_device_done(struct virtio_device *dev); /* also on one that was zeroed only */
 
-/* --- for transports; the caller holds the lock
- * ---------------------------------------------------- */
+/* --- for transports; the caller holds the lock --- */
 
 uint32_t virtio_device_offered(const struct virtio_device *dev, uint32_t select);
 uint32_t virtio_device_accepted(const struct virtio_device *dev, uint32_t select);
@@ -106,8 +105,7 @@ uint32_t virtio_device_config(const struct virtio_device *dev, uint64_t offset, 
 void virtio_device_kick(struct virtio_device *dev, unsigned queue);
 void virtio_device_set_dma(struct virtio_device *dev, bool allowed);
 
-/* --- for models
- * ------------------------------------------------------------------------------------ */
+/* --- for models --- */
 
 static inline bool virtio_device_has(const struct virtio_device *dev, uint64_t feature)
 {

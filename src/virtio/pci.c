@@ -29,8 +29,7 @@ struct virtio_pci {
 	uint64_t kicks_at; /* BAR base for which the ioeventfds stand, or PCI_BAR_UNMAPPED */
 };
 
-/* --- kicks
- * ---------------------------------------------------------------------------------------- */
+/* --- kicks --- */
 
 static uint64_t kick_address(uint64_t base, unsigned queue)
 {
@@ -82,8 +81,7 @@ static void bus_master(struct pci_function *f, bool enabled)
 	virtio_device_set_dma(container_of(f, struct virtio_pci, function)->dev, enabled);
 }
 
-/* --- interrupts
- * ----------------------------------------------------------------------------------- */
+/* --- interrupts --- */
 
 static void queue_interrupt(struct virtio_device *dev, unsigned queue)
 {
@@ -123,8 +121,7 @@ static const struct virtio_transport pci_transport = {
 	.reset = forget,
 };
 
-/* --- common configuration, 4.1.4.3
- * ---------------------------------------------------------------- */
+/* --- common configuration, 4.1.4.3 --- */
 
 /* The width of the register that starts at an offset; 4.1.3.1 allows no other access. */
 static const uint8_t register_width[VP_COMMON_SIZE] = {
@@ -286,8 +283,7 @@ static void common_write(struct virtio_pci *vp, unsigned offset, uint32_t value)
 	}
 }
 
-/* --- the BAR
- * --------------------------------------------------------------------------------------- */
+/* --- the BAR --- */
 
 static bool is_register(uint64_t offset, unsigned size)
 {
@@ -342,8 +338,7 @@ static const struct region_ops bar_ops = {
 	.max_size = 4, /* 4.1.3.1: also 64-bit registers are accessed in halves */
 };
 
-/* --- access through configuration space, 4.1.4.9
- * --------------------------------------------------- */
+/* --- access through configuration space, 4.1.4.9 --- */
 
 static void pci_cap_written(struct pci_function *f, unsigned offset, unsigned size)
 {
@@ -400,8 +395,7 @@ static int add_caps(struct virtio_pci *vp, struct lacuna_error **err)
 	return 0;
 }
 
-/* --- life
- * ------------------------------------------------------------------------------------------- */
+/* --- life --- */
 
 static const struct pci_function_ops function_ops = {
 	.cap_written = pci_cap_written,

@@ -78,8 +78,7 @@ int virtq_enable(struct virtq *q)
 	return 0;
 }
 
-/* --- the words both sides share: each is 16 bits and aligned ------------------------------------
- */
+/* --- the words both sides share: each is 16 bits and aligned --- */
 
 /* Sequentially consistent, which is stronger than most callers need and costs a load nothing. */
 static uint16_t load_word(struct virtq *q, gpa_t ring, uint32_t offset)
@@ -100,8 +99,7 @@ static void store_word(struct virtq *q, gpa_t ring, uint32_t offset, uint16_t v)
 		broken(q, "a ring is not in RAM");
 }
 
-/* --- taking a chain -----------------------------------------------------------------------------
- */
+/* --- taking a chain --- */
 
 struct desc {
 	gpa_t addr;
@@ -220,8 +218,7 @@ int virtq_pop(struct virtq *q, struct virtq_chain *ret)
 	return 1;
 }
 
-/* --- giving it back -----------------------------------------------------------------------------
- */
+/* --- giving it back --- */
 
 void virtq_push(struct virtq *q, const struct virtq_chain *chain, uint32_t written)
 {
@@ -281,8 +278,7 @@ bool virtq_kicks_on(struct virtq *q)
 	return load_word(q, q->driver, RING_IDX) != q->next_avail && !q->broken;
 }
 
-/* --- the bytes of a chain -----------------------------------------------------------------------
- */
+/* --- the bytes of a chain --- */
 
 static unsigned slice(const struct iovec *iov, unsigned count, uint32_t size, uint32_t offset,
 	uint32_t len, struct iovec *ret)

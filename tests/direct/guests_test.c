@@ -24,7 +24,7 @@ TestSuite(guests, .timeout = TEST_TIMEOUT);
 	GUEST(name_, NULL, cmdline_, .reason = LACUNA_END_POWEROFF, __VA_ARGS__)
 /* clang-format on */
 
-/* --- exits ------------------------------------------------------------------------------------ */
+/* --- exits --- */
 
 static uint64_t type1(const struct lacuna_stats *s)
 {
@@ -97,7 +97,7 @@ static void each_write_traps(const struct outcome *o)
 	cr_expect_eq(o->stats.coalesced_mmio, 0);
 }
 
-/* --- configuration space ---------------------------------------------------------------------- */
+/* --- configuration space --- */
 
 GUEST(scan_memory, "config", "test=scan passes=2", .pci = "buses=256,window=memory",
 	.output = "buses 256 functions 1 ", .check = no_config_exits)
@@ -117,8 +117,7 @@ GUEST(absent_write_memory, "config", "test=absent-write", .pci = "buses=256,wind
 GUEST(absent_write_trap, "config", "test=absent-write", .pci = "buses=256,window=trap", .rng = true,
 	.check = each_write_traps)
 
-/* --- the paravirtual bit: bit 31 as it comes, another, none ------------------------------------
- */
+/* --- the paravirtual bit: bit 31 as it comes, another, none --- */
 
 static void bit_31_only(const struct outcome *o)
 {
@@ -155,8 +154,7 @@ GUEST(pv_bit_legacy, "config", "test=pv-bit", .pci = "pv-bit=15,pv-bit-15=i-unde
 	.check = bit_15_only)
 GUEST(pv_bit_off, "config", "test=pv-bit", .pci = "pv-bit=off", .check = no_bit)
 
-/* --- BARs ---------------------------------------------------------------------------------------
- */
+/* --- BARs --- */
 
 GUEST(bar_sizes, "bar", "test=sizes", .rng = true, .output = "sizes: ")
 GUEST(bar_sizes_trap, "bar", "test=sizes", .pci = "window=trap", .rng = true, .output = "sizes: ")
@@ -169,8 +167,7 @@ GUEST(bar_move_trap, "bar", "test=move", .cpus = 2, .pci = "config=both,window=t
 	.output = "move: 500")
 GUEST(bar_move, "bar", "test=move", .cpus = 2, .rng = true, .output = "move: 500")
 
-/* --- the machine
- * ---------------------------------------------------------------------------------- */
+/* --- the machine --- */
 
 GUEST(cpus_1, "machine", "test=cpus", .output = "cpus: 1 ")
 GUEST(cpus_2, "machine", "test=cpus", .cpus = 2, .output = "cpus: 2 ")
@@ -198,7 +195,7 @@ GUEST(serial_output, "machine", "test=output size=40000", .check = output_whole)
 GUEST(serial_echo, "machine", "test=echo", .input = "the quick brown fox.",
 	.output = "ready\r\nthe quick brown fox.\r\nend\r\n")
 
-/* --- endings ---------------------------------------------------------------------------------- */
+/* --- endings --- */
 
 GUEST(poweroff, "endings", "test=poweroff", .reason = LACUNA_END_POWEROFF)
 GUEST(reset_cf9, "endings", "test=cf9", .reason = LACUNA_END_RESET)
@@ -211,14 +208,13 @@ GUEST(exit_0, "endings", "test=exit code=0", .code = 0)
 GUEST(exit_1, "endings", "test=exit code=1", .code = 1)
 GUEST(exit_255, "endings", "test=exit code=255", .code = 255)
 
-/* --- virtio -------------------------------------------------------------------------------------
- */
+/* --- virtio --- */
 
 GUEST(virtio_rng, "virtio", "test=rng", .rng = true, .output = "rng: ")
 GUEST(virtio_bad_chain, "virtio", "test=bad-chain", .rng = true, .output = "bad-chain: ")
 GUEST(virtio_bad_setup, "virtio", "test=bad-setup", .rng = true, .output = "bad-setup: ")
 
-/* --- the probe guest -------------------------------------------------------------------------- */
+/* --- the probe guest --- */
 
 PROBE(probe_ecam, "probe.scan=all", .pci = "buses=256", .rng = true,
 	.output =

@@ -31,7 +31,7 @@
 #define VECTOR_GED    0x41
 #define MIB           UINT64_C(0x100000)
 
-/* --- processors ------------------------------------------------------------------------------ */
+/* --- processors --- */
 
 struct identity {
 	uint32_t apic, leaf1, leaf11;
@@ -87,7 +87,7 @@ static int test_cpuid(void)
 	return 0;
 }
 
-/* --- memory ---------------------------------------------------------------------------------- */
+/* --- memory --- */
 
 #define BP_E820_ENTRIES 0x1e8
 #define BP_E820_TABLE   0x2d0
@@ -167,7 +167,7 @@ static int test_unowned(void)
 	return wrong ? 1 : 0;
 }
 
-/* --- serial port ----------------------------------------------------------------------------- */
+/* --- serial port --- */
 
 static int test_output(void)
 {
@@ -195,7 +195,7 @@ static int test_echo(void)
 	return 0;
 }
 
-/* --- power button ---------------------------------------------------------------------------- */
+/* --- power button --- */
 
 static int test_button(void)
 {

@@ -64,7 +64,7 @@ static bool rng_find(void)
 	return virtio_find(&dev, VIRTIO_ID_RNG);
 }
 
-/* --- requests that are right ----------------------------------------------------------------- */
+/* --- requests that are right --- */
 
 static int test_rng(void)
 {
@@ -140,7 +140,7 @@ static int test_blk(void)
 	return 0;
 }
 
-/* --- requests that are wrong ----------------------------------------------------------------- */
+/* --- requests that are wrong --- */
 
 #define PLACE_NONE UINT64_C(0xfed00000) /* neither RAM nor a device */
 #define PLACE_ECAM UINT64_C(0xe0000000) /* config space is no RAM to a device */

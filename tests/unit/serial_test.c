@@ -133,7 +133,7 @@ static void expect_screen(struct uart *u, const char *text)
 	}
 }
 
-/* --- registers ------------------------------------------------------------------------------ */
+/* --- registers --- */
 
 struct reset_case {
 	unsigned reg;
@@ -245,7 +245,7 @@ Test(serial, wide_accesses_are_taken_apart)
 	uart_done(&u);
 }
 
-/* --- sending -------------------------------------------------------------------------------- */
+/* --- sending --- */
 
 Test(serial, bytes_leave_in_order)
 {
@@ -367,7 +367,7 @@ Test(serial, clearing_the_transmit_fifo_drops_what_waits)
 	uart_done(&u);
 }
 
-/* --- receiving ------------------------------------------------------------------------------ */
+/* --- receiving --- */
 
 struct level_case {
 	uint8_t fcr, bytes, iir; /* iir: what is told when they are there */
@@ -516,7 +516,7 @@ Test(serial, clearing_the_receive_fifo)
 	uart_done(&u);
 }
 
-/* --- priorities, loopback, OUT2 --------------------------------------------------------------- */
+/* --- priorities, loopback, OUT2 --- */
 
 /* All four conditions hold; IIR shows them one after the other as each is seen to. */
 Test(serial, priorities)

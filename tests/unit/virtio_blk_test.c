@@ -103,8 +103,7 @@ static uint8_t request(
 	return *(uint8_t *)gmem_ptr(&ram, STATUS_AT, 1);
 }
 
-/* --- reads and writes: range, length, direction
- * ----------------------------------------------------- */
+/* --- reads and writes: range, length, direction --- */
 
 struct io_case {
 	uint32_t type;
@@ -268,8 +267,7 @@ Test(blk, readonly)
 	cr_expect_eq(sector_byte(0), pattern(0));
 }
 
-/* --- ranges
- * ------------------------------------------------------------------------------------------- */
+/* --- ranges --- */
 
 struct range_row {
 	uint64_t sector;

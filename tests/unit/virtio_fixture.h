@@ -154,8 +154,7 @@ static inline void board_done(struct board *b)
 	ram_done(&b->ram);
 }
 
-/* --- registers
- * --------------------------------------------------------------------------------------- */
+/* --- registers --- */
 
 static inline uint64_t bar_get(struct board *b, uint64_t offset, unsigned size)
 {
@@ -178,8 +177,7 @@ static inline unsigned find_cap(struct board *b, uint8_t id, uint8_t type)
 	return 0;
 }
 
-/* --- the driver (3.1.1)
- * ------------------------------------------------------------------------------ */
+/* --- the driver (3.1.1) --- */
 
 static inline void reset_device(struct board *b)
 {

@@ -281,8 +281,7 @@ Test(virtio_blk, other_vcpus_interfere)
 	pthread_join(thread[1], NULL);
 }
 
-/* --- the entropy device
- * ----------------------------------------------------------------------------- */
+/* --- the entropy device --- */
 
 static bool all_equal(const uint8_t *p, size_t len)
 {

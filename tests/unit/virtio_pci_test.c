@@ -60,8 +60,7 @@ Test(virtio_pci, capabilities)
 	cr_expect_eq(config_read(b, msix + 2, 2) & 0x7ff, 1, "two vectors");
 }
 
-/* --- common configuration
- * ------------------------------------------------------------------------------ */
+/* --- common configuration --- */
 
 struct width_case {
 	uint8_t offset, width;
@@ -160,8 +159,7 @@ Test(virtio_pci, ring_out_of_ram_needs_reset)
 	bring_up(b, V1);
 }
 
-/* --- kicks and interrupts
- * -------------------------------------------------------------------------------- */
+/* --- kicks and interrupts --- */
 
 static void offer_buffer(uint32_t len)
 {
@@ -262,8 +260,7 @@ Test(virtio_pci, no_memory_access_without_bus_mastering)
 	wait_used(b, 1);
 }
 
-/* --- access through configuration space (4.1.4.9)
- * ---------------------------------------------------------- */
+/* --- access through configuration space (4.1.4.9) --- */
 
 static void window(uint32_t offset, uint32_t length)
 {
@@ -314,9 +311,7 @@ Test(virtio_pci, configuration_window_out_of_range)
 	cr_expect_eq(bar_get(b, VP_STATUS, 1), 0, "another BAR");
 }
 
-/* --- noise
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- noise --- */
 
 static uint64_t next_random(uint64_t *state)
 {

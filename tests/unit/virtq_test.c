@@ -26,8 +26,7 @@ static void tear_down(void)
 
 TestSuite(virtq, .init = set_up, .fini = tear_down);
 
-/* --- chains that are fine: what is found in them
- * ----------------------------------------------------- */
+/* --- chains that are fine: what is found in them --- */
 
 struct desc_row {
 	uint64_t addr;
@@ -226,8 +225,7 @@ Test(virtq, total_of_4_gib_is_refused)
 	cr_expect_eq(virtq_pop(&vq, &chain), -EIO);
 }
 
-/* --- the rings
- * -------------------------------------------------------------------------------------- */
+/* --- the rings --- */
 
 struct ring_case {
 	char name[64]; /* rows are copied into another process: no pointers */
@@ -331,8 +329,7 @@ Test(virtq, used_entries_in_order_over_the_wrap)
 	}
 }
 
-/* --- notification in both directions
- * ------------------------------------------------------------------ */
+/* --- notification in both directions --- */
 
 static void push_one(void)
 {
@@ -421,8 +418,7 @@ Test(virtq, kicks_by_event)
 	cr_expect_eq(load_shared(&ram, AVAIL_EVENT), 0xffff);
 }
 
-/* --- the bytes of a chain
- * ------------------------------------------------------------------------------ */
+/* --- the bytes of a chain --- */
 
 /* However 64 bytes are cut up, they are the same 64 bytes. */
 Test(virtq, framing_does_not_matter)
@@ -478,8 +474,7 @@ Test(virtq, ranges_outside_a_chain)
 	cr_expect_eq(virtq_chain_out(&chain, 8, 0, iov), 0);
 }
 
-/* --- noise
- * ---------------------------------------------------------------------------------------------- */
+/* --- noise --- */
 
 /* Rings full of random words: whatever comes out must lie in RAM and be bounded. */
 Test(virtq, random_rings)
