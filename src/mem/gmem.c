@@ -118,9 +118,3 @@ int gmem_write(const struct gmem *m, gpa_t gpa, const void *buf, size_t len)
 	memcpy(p, buf, len);
 	return 0;
 }
-
-gpa_t gmem_end(const struct gmem *m)
-{
-	const struct gmem_region *last = &m->region[m->region_count - 1];
-	return last->gpa + last->size;
-}

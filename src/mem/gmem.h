@@ -54,9 +54,6 @@ void *gmem_ptr(const struct gmem *m, gpa_t gpa, size_t len);
 int gmem_read(const struct gmem *m, gpa_t gpa, void *buf, size_t len);
 int gmem_write(const struct gmem *m, gpa_t gpa, const void *buf, size_t len);
 
-/* Where RAM ends: the first address after the last region. */
-gpa_t gmem_end(const struct gmem *m);
-
 /* How @size bytes of RAM are split around the hole: fills up to two (gpa, size) pairs, returns how
  * many. Pure. */
 unsigned gmem_split(uint64_t size, struct gmem_region ret_region[2]);

@@ -79,7 +79,6 @@ ParameterizedTest(struct bounds_case *c, gmem, bounds)
 {
 	struct gmem *mem = ram_new(5 * GIB);
 	cr_expect_eq(gmem_ptr(mem, c->gpa, c->len) != NULL, c->ok, "0x%lx, 0x%zx", c->gpa, c->len);
-	cr_expect_eq(gmem_end(mem), 6 * GIB);
 	gmem_free(mem);
 }
 
