@@ -2,8 +2,8 @@
 /*
  * A virtual machine: configure, create, start, wait, free. Every call may come from any thread
  * unless it says otherwise. The library never prints, never exits and keeps no state between VMs;
- * it uses the signal LACUNA_KICK_SIGNAL, whose handler it installs at the first lacuna_vm_start()
- * and which the program must not block in threads of the library's making.
+ * it uses signal SIGRTMIN + LACUNA_KICK_SIGNAL_OFFSET, whose handler it installs at the first
+ * lacuna_vm_start() and which the program must not block in threads of the library's making.
  */
 #ifndef LACUNA_VM_H
 #define LACUNA_VM_H
@@ -64,8 +64,9 @@ enum lacuna_end_reason {
 LACUNA_API const char *lacuna_end_reason_name(enum lacuna_end_reason reason);
 
 /**
- * Makes a VM of @config, which may be freed or used again at once. All resources are taken here:
- * files opened, memory mapped, kernel loaded. Errors name the option at fault.
+ * Makes a VM of @config, which may be freed or used again at once. Resources are taken here: files
+ * opened, memory mapped, kernel loaded; threads come with lacuna_vm_start(), and the descriptor of
+ * an interrupt vector when the guest first uses it. Errors name the option at fault.
  */
 LACUNA_API int lacuna_vm_new(
 	const struct lacuna_config *config, struct lacuna_vm **ret, struct lacuna_error **err);
