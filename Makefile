@@ -5,6 +5,8 @@ BUILD   ?= build
 prefix  ?= /usr/local
 DESTDIR ?=
 V       ?= 0
+# one name for one folder, or dependencies recorded under another name are not found
+override BUILD := $(patsubst $(CURDIR)/%,%,$(abspath $(BUILD)))
 WERROR  ?= 0
 STATIC  ?= 0
 SANITIZE ?=
@@ -250,4 +252,4 @@ clean: ## remove the build folder
 
 .PHONY: flags-hosted flags-guest all help tests setup run check check-unit check-direct check-nested check-cli check-layers lint ci install uninstall clean FORCE
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -type f -name '*.d' 2>/dev/null)
