@@ -17,27 +17,34 @@
 
 #define PAGE ((uint64_t)4096)
 
-/* Why the window can't be memory on this host, or NULL. */
-static const char *obstacle(const struct machine *m)
-{
-	if (!m->vm.readonly_mem)
-		return "this VM has no read-only memory slots (KVM_CAP_READONLY_MEM)";
-	return NULL;
-}
-
 static int map_window(struct machine *m, unsigned first_slot, struct lacuna_error **err)
 {
+	if (!m->vm.readonly_mem)
+		return err_set(err, ENOTSUP,
+			"this VM has no read-only memory slots (KVM_CAP_READONLY_MEM)");
 	int rc = ecam_window_new(m->pci, MAX_ZONES, &m->window, err);
 	if (rc < 0)
 		return rc;
 	struct ecam_window *w = m->window;
 	if (first_slot + w->slot_count > (unsigned)kvm_max_slots(m->kvm_fd))
-		return err_set(err, ENOSPC, "pci: the window needs %u memory slots, KVM has %d",
-			w->slot_count, kvm_max_slots(m->kvm_fd));
+		return err_set(err, ENOSPC, "it needs %u memory slots, KVM has %d", w->slot_count,
+			kvm_max_slots(m->kvm_fd));
 	for (unsigned i = 0; i < w->slot_count && rc == 0; i++)
 		rc = kvm_vm_set_slot(&m->vm, first_slot + i, w->slot[i].gpa, w->slot[i].size,
 			w->slot[i].hva, true, err);
 	return rc;
+}
+
+/* Takes back what a failed map_window() has left: KVM goes on without a slot that was never set. */
+static void unmap_window(struct machine *m, unsigned first_slot)
+{
+	if (!m->window)
+		return;
+	for (unsigned i = 0; i < m->window->slot_count; i++)
+		kvm_vm_set_slot(
+			&m->vm, first_slot + i, m->window->slot[i].gpa, 0, NULL, true, NULL);
+	ecam_window_free(m->window, m->pci);
+	m->window = NULL;
 }
 
 int window_new(struct machine *m, const struct machine_config *config, unsigned slot,
@@ -45,14 +52,22 @@ int window_new(struct machine *m, const struct machine_config *config, unsigned 
 {
 	if (config->pci.config == MACHINE_PCI_TYPE1 || config->pci.window == MACHINE_WINDOW_TRAP)
 		return 0;
-	const char *why = obstacle(m);
-	if (!why)
-		return map_window(m, slot, err);
-	if (config->pci.window == MACHINE_WINDOW_MEMORY)
-		return err_set(err, ENOTSUP, "pci window=memory: %s; use window=auto", why);
-	snprintf(m->window_why, sizeof(m->window_why), "it traps: %s", why);
-	log_warning(&m->log, "pci", "the ECAM window traps: %s", why);
-	return 0;
+	struct lacuna_error *why = NULL;
+	int rc = map_window(m, slot, &why);
+	if (rc == 0)
+		return 0;
+	unmap_window(m, slot);
+	if (config->pci.window == MACHINE_WINDOW_MEMORY) {
+		rc = err_set(err, -rc, "pci window=memory: %s; use window=auto",
+			lacuna_error_message(why));
+	} else {
+		snprintf(m->window_why, sizeof(m->window_why), "it traps: %s",
+			lacuna_error_message(why));
+		log_warning(&m->log, "pci", "the ECAM window traps: %s", lacuna_error_message(why));
+		rc = 0;
+	}
+	lacuna_error_free(why);
+	return rc;
 }
 
 int window_coalesce(struct machine *m, struct lacuna_error **err)
