@@ -105,7 +105,9 @@ int boot_load(const struct boot_source *src, const struct gmem *mem, struct boot
 
 	descriptors_write(mem);
 	reset_entry_write(mem);
-	*ret = (struct boot_entry){ .mode = kernel.mode, .ip = kernel.entry };
+	*ret = (struct boot_entry){
+		.mode = kernel.mode, .bzimage = kernel.bzimage, .ip = kernel.entry
+	};
 	if (kernel.mode == BOOT_MODE_PROT32) {
 		pvh_hand_over(src, &initrd, mem);
 		ret->argument = LAYOUT_START_INFO;

@@ -29,6 +29,7 @@ enum boot_mode {
 /* How the boot processor starts; src/arch/x86/regs.c turns it into registers. */
 struct boot_entry {
 	enum boot_mode mode;
+	bool bzimage; /* a Linux kernel as distributions ship it, which unpacks itself first */
 	gpa_t ip;
 	gpa_t argument;   /* RSI: boot_params (LONG64); EBX: hvm_start_info (PROT32) */
 	gpa_t page_table; /* CR3; BOOT_MODE_LONG64 only: identity map of the first 4 GiB at least */

@@ -17,6 +17,7 @@
 
 struct kernel {
 	enum boot_mode mode;
+	bool bzimage;
 	gpa_t entry;
 	gpa_t end; /* the kernel needs all RAM from LAYOUT_KERNEL to here before it knows of the
 		      initrd */

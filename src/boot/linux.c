@@ -132,7 +132,7 @@ static int read_layout(const struct image *image, const struct kernel *k, struct
 int linux_load(const struct image *image, const struct gmem *mem, struct kernel *ret,
 	struct lacuna_error **err)
 {
-	struct kernel k = { .mode = BOOT_MODE_LONG64 };
+	struct kernel k = { .mode = BOOT_MODE_LONG64, .bzimage = true };
 	struct layout l = { 0 };
 	int rc = read_header(image, &k, err);
 	if (rc < 0)

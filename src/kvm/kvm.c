@@ -28,6 +28,7 @@ static const struct capability capabilities[] = {
 	CAP(IRQCHIP, true, "in-kernel interrupt controllers"),
 	CAP(EXT_CPUID, true, "CPUID"),
 	CAP(SET_TSS_ADDR, true, "placing KVM's own pages"),
+	CAP(SET_IDENTITY_MAP_ADDR, true, "placing KVM's own pages"),
 	CAP(MP_STATE, true, "several vCPUs"),
 	CAP(IRQ_ROUTING, true, "MSI-X"),
 	CAP(IRQFD, true, "interrupts from eventfds"),
@@ -128,10 +129,20 @@ const char *kvm_flavour(void)
 	return "unknown";
 }
 
-bool kvm_flavour_is_hardware(const char *flavour)
+static bool one_of(const char *flavour, const char *const *list, size_t count)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(hardware); i++)
-		if (!strcmp(flavour, hardware[i]))
+	for (size_t i = 0; i < count; i++)
+		if (!strcmp(flavour, list[i]))
 			return true;
 	return false;
+}
+
+bool kvm_flavour_is_hardware(const char *flavour)
+{
+	return one_of(flavour, hardware, ARRAY_SIZE(hardware));
+}
+
+bool kvm_flavour_is_software(const char *flavour)
+{
+	return one_of(flavour, software, ARRAY_SIZE(software));
 }

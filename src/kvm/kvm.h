@@ -29,8 +29,9 @@ int kvm_vcpu_mmap_size(int kvm_fd, struct lacuna_error **err);
  * "unknown". */
 const char *kvm_flavour(void);
 
-/* True if the flavour runs guest code on the CPU, so that a stock kernel boots; a software flavour
- * interprets it. */
+/* A hardware flavour runs guest code on the CPU, so that a stock kernel boots; a software flavour
+ * interprets it. "unknown" is neither. */
 bool kvm_flavour_is_hardware(const char *flavour);
+bool kvm_flavour_is_software(const char *flavour);
 
 #endif

@@ -177,7 +177,16 @@ static int load_guest(struct machine *m, const struct machine_config *config,
 		.e820 = &m->e820,
 		.rsdp = m->acpi.rsdp,
 	};
-	return boot_load(&source, m->mem, entry, err);
+	rc = boot_load(&source, m->mem, entry, err);
+	if (rc < 0)
+		return rc;
+	const char *flavour = kvm_flavour();
+	if (entry->bzimage && kvm_flavour_is_software(flavour))
+		log_warning(&m->log, "kernel",
+			"%s interprets guest code in software, which a stock kernel does not survive; "
+			"see 'lacuna doctor'",
+			flavour);
+	return 0;
 }
 
 /* All that makes KVM replace its tables of ports, addresses and routes. */
@@ -358,7 +367,7 @@ int machine_start(struct machine *m, struct lacuna_error **err)
 	if (rc == 0) {
 		if (m->timeout_us)
 			loop_arm(m->timeout_timer, m->timeout_us, 0);
-		if (m->vm.coalesced_pio)
+		if (m->vm.coalesced_pio && (m->serial || m->pci_config != MACHINE_PCI_ECAM))
 			loop_arm(m->drain_timer, DRAIN_PERIOD_US, DRAIN_PERIOD_US);
 		rc = vcpus_start(m, err);
 	}
