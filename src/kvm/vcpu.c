@@ -14,6 +14,8 @@
 
 #define PAGE 4096
 
+#define RESET_RIP 0xfff0
+
 #ifndef KVM_PRE_FAULT_MEMORY /* headers older than Linux 6.11 */
 struct kvm_pre_fault_memory {
 	__u64 gpa;
@@ -122,7 +124,12 @@ void kvm_vcpu_describe_failure(struct kvm_vcpu *vcpu, char *buf, unsigned size)
 	unsigned long long rip = regs.rip;
 	switch (run->exit_reason) {
 	case KVM_EXIT_SHUTDOWN:
-		snprintf(buf, size, "vCPU %u: triple fault at RIP 0x%llx", vcpu->index, rip);
+		/* On AMD KVM has reset the vCPU by now, and the address of the fault is gone. */
+		if (rip == RESET_RIP)
+			snprintf(buf, size, "vCPU %u: triple fault", vcpu->index);
+		else
+			snprintf(
+				buf, size, "vCPU %u: triple fault at RIP 0x%llx", vcpu->index, rip);
 		return;
 	case KVM_EXIT_FAIL_ENTRY:
 		snprintf(buf, size,
