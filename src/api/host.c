@@ -32,10 +32,10 @@ static void say(const struct report *r, bool ok, const char *topic, const char *
 
 static void on_capability(void *opaque, const char *name, bool have, bool required, const char *use)
 {
-	say(opaque, have || !required, name, "%s: %s",
-		have       ? "yes"
-		: required ? "missing"
-			   : "no",
+	say(opaque, have || !required, name, "%s%s",
+		have       ? "yes: "
+		: required ? "missing, needed for: "
+			   : "no, done without: ",
 		use);
 }
 

@@ -53,7 +53,7 @@ static int lock(int fd, const char *path, bool readonly, struct lacuna_error **e
 		return err_set(err, EBUSY,
 			readonly
 				? "disk '%s' is in use by a VM that writes to it: end that VM first"
-				: "disk '%s' is in use by another VM: end it, or add readonly=on to both",
+				: "disk '%s' is in use: given twice, or another VM has it; end that, or add readonly=on to both",
 			path);
 	case EINVAL:
 	case ENOLCK:

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "cli/cli.h"
+#include "cli/opts.h"
 
 static void print_line(void *opaque, bool ok, const char *topic, const char *text)
 {
@@ -12,6 +13,12 @@ static void print_line(void *opaque, bool ok, const char *topic, const char *tex
 int command_doctor(int argc, char **argv)
 {
 	struct lacuna_error *err = NULL;
+	if (opts_want_help(argc, argv)) {
+		printf("Usage: lacuna doctor\n\n"
+		       "Says what this host's KVM offers: \"ok\" for what is fine, \"!!\" for what keeps\n"
+		       "machines from running well.\n");
+		return STATUS_OK;
+	}
 	if (argc > 1)
 		return fail("doctor: unexpected argument '%s'", argv[1]);
 	if (lacuna_host_check(print_line, NULL, &err) < 0)

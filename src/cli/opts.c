@@ -24,7 +24,7 @@ const struct opt machine_opts[] = {
 		.help = "take guest RAM from the host's hugetlb pool" },
 	{ "disk", "path=FILE[,KEY=VALUE]...", .many = true,
 		.help = "virtio block device; readonly=on|off [off], serial=TEXT [none]" },
-	{ "rng", .value = OPT_MAY_HAVE_VALUE, .implied = "", .many = true,
+	{ "rng", .value = OPT_NO_VALUE, .implied = "", .many = true,
 		.help = "virtio entropy device" },
 	{ "pci", "KEY=VALUE[,...]", NULL,
 		.help = "config=ecam|both|type1 [ecam]: how configuration space is reached\n"

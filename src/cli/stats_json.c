@@ -49,6 +49,8 @@ static int open_partial(const char *path)
 int stats_file_open(const char *path)
 {
 	struct stat st;
+	if (!*path)
+		return fail("stats-file: the file name is empty");
 	if (!strcmp(path, "-"))
 		stats_fd = STDOUT_FILENO;
 	else if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode))

@@ -15,7 +15,9 @@ static int dump_acpi(struct machine *m, dump_fn fn, void *opaque, struct lacuna_
 	for (unsigned i = 0; i < m->acpi.count; i++) {
 		const struct acpi_table *t = &m->acpi.table[i];
 		char name[16];
-		snprintf(name, sizeof(name), "%s.aml", t->name);
+		/* what iasl -d takes; the RSDP is no table with a header */
+		snprintf(name, sizeof(name), "%s.%s", t->name,
+			strcmp(t->name, "RSDP") ? "aml" : "bin");
 		for (char *p = name; *p; p++)
 			*p = (char)tolower((unsigned char)*p);
 		int rc = fn(opaque, name, m->acpi.image + t->offset, t->size);

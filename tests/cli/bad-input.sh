@@ -149,7 +149,7 @@ chmod 444 "$tmp/disk"
 # shellcheck disable=SC2086 # a command and its options
 refused "read-only file as a writable disk" "can't be written to: make it writable or add readonly=on" \
 	$owner_only "$LACUNA" run --disk "$tmp/disk"
-run "key for the entropy device" "rng: unknown key 'source'" --rng source=/dev/random
+run "value for the entropy device" "--rng takes no value" --rng=source=/dev/random
 
 # --- the host
 run "memory beyond the CPU" "memory.* MiB" --memory 2047T
