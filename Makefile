@@ -196,7 +196,7 @@ setup: ## install what building, running and testing need (Debian packages)
 
 run: ## install, build, boot the stock Debian guest and report
 	$(Q)tools/setup
-	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(MAKE) --no-print-directory -j$$(nproc) all
 	$(Q)tools/run-stock
 
 check: ## install, build and run every test; the last line counts them
@@ -225,7 +225,7 @@ flags-hosted: # for tools/lint
 flags-guest:
 	@echo $(FW_CFLAGS)
 
-lint: check-layers ## clang-format, clang-tidy, cppcheck
+lint: check-layers ## layers, clang-format, clang-tidy, cppcheck, shellcheck
 	$(Q)tools/lint
 
 ci: ## what the server runs: lint, sanitizers, both compilers, all tests
@@ -240,16 +240,19 @@ $(BUILD)/man/%.1: man/%.1.scd
 
 install: $(BUILD)/lacuna $(BUILD)/man/lacuna.1 ## install below $(DESTDIR)$(prefix)
 	install -D -m 755 $(BUILD)/lacuna $(DESTDIR)$(prefix)/bin/lacuna
+	install -D -m 644 $(BUILD)/liblacuna.a $(DESTDIR)$(prefix)/lib/liblacuna.a
+	install -D -m 644 -t $(DESTDIR)$(prefix)/include/lacuna $(sort $(wildcard include/lacuna/*.h))
 	install -D -m 644 $(BUILD)/man/lacuna.1 $(DESTDIR)$(prefix)/share/man/man1/lacuna.1
 	install -D -m 644 -t $(DESTDIR)$(prefix)/share/doc/lacuna README.md CHANGELOG.md LICENSE
 
 uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(prefix)/bin/lacuna $(DESTDIR)$(prefix)/share/man/man1/lacuna.1
-	rm -rf $(DESTDIR)$(prefix)/share/doc/lacuna
+	rm -f $(DESTDIR)$(prefix)/lib/liblacuna.a
+	rm -rf $(DESTDIR)$(prefix)/include/lacuna $(DESTDIR)$(prefix)/share/doc/lacuna
 
 clean: ## remove the build folder
 	rm -rf $(BUILD)
 
-.PHONY: flags-hosted flags-guest all help tests setup run check check-unit check-direct check-nested check-cli check-layers lint ci install uninstall clean FORCE
+.PHONY: flags-hosted flags-guest all help man tests setup run check check-unit check-direct check-nested check-cli check-layers lint ci install uninstall clean FORCE
 
 -include $(shell find $(BUILD) -type f -name '*.d' 2>/dev/null)
