@@ -129,10 +129,10 @@ static int connect_vector(struct msix *m, unsigned i)
 		return -ENOTSUP;
 	if (v->fd < 0)
 		v->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (v->fd < 0)
-		return -errno;
 	struct lacuna_error *err = NULL;
-	int rc = host->msi->connect(host->msi_opaque, &v->gsi, address, data, v->fd, &err);
+	int rc = v->fd < 0 ? err_errno(&err, "eventfd")
+			   : host->msi->connect(
+				     host->msi_opaque, &v->gsi, address, data, v->fd, &err);
 	if (rc < 0) {
 		log_guest(host->log, &m->limit, m->f->name, "MSI-X vector %u: %s", i,
 			lacuna_error_message(err));
