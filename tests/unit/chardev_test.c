@@ -604,7 +604,8 @@ Test(chardev, flush_races_with_the_loop_and_a_writer)
 struct chatter {
 	struct bench *bench;
 	atomic_size_t written;
-	size_t written_before, most; /* loop thread: since the other source was served last */
+	size_t written_before; /* loop thread's, as is writing the next */
+	atomic_size_t most;    /* written since the other source was served last */
 	atomic_bool enough;
 	sem_t served;
 };
