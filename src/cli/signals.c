@@ -10,6 +10,9 @@
 #include "cli/stats_json.h"
 #include "cli/terminal.h"
 
+/* Of the one thread: a default stack may cost a huge page (2 MiB) at its first touch. */
+#define STACK_SIZE ((size_t)256 * 1024)
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static enum { MAKING, WATCHING, CLOSED } phase;
 static struct lacuna_vm *watched; /* while WATCHING */
@@ -67,6 +70,7 @@ int signals_open(void)
 		return -rc;
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&attr, STACK_SIZE);
 	rc = pthread_create(&thread, &attr, signal_thread, NULL);
 	pthread_attr_destroy(&attr);
 	return -rc;
