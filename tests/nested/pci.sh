@@ -47,7 +47,7 @@ first=
 for config in ecam both type1; do
 	limit=4096
 	[ $config != type1 ] || limit=256
-	options=(--pci "config=$config" --cpus 2 --disk "path=$tmp/disk.img" --rng)
+	options=(--pci "config=$config" --disk "path=$tmp/disk.img" --rng)
 
 	boot "$config" pci "${options[@]}"
 	ends "config=$config: boots" 0 poweroff
