@@ -652,6 +652,6 @@ Test(chardev, endless_output_leaves_the_loop_to_others)
 	pthread_join(writer, NULL);
 	loop_remove(other);
 	/* a buffer's worth each: written out, waiting, and come meanwhile */
-	cr_expect_leq(chatter.most, 3u * 65536);
+	cr_expect_leq(chatter.most, (size_t)3 * 65536);
 	bench_done(&b);
 }
