@@ -5,6 +5,8 @@
 
 #include <abi/layout.h>
 
+#include "util/bytes.h"
+
 #define CONVENTIONAL_END 0xa0000 /* where video memory and option ROMs begin on a PC */
 
 static void add(struct e820 *map, gpa_t base, uint64_t size, enum e820_type type)
@@ -27,6 +29,15 @@ void e820_build(const struct gmem *mem, uint64_t ecam_size, struct e820 *ret)
 	add(ret, LAYOUT_ECAM_BASE, ecam_size, E820_RESERVED);
 	if (mem->region_count > 1)
 		add(ret, mem->region[1].gpa, mem->region[1].size, E820_RAM);
+}
+
+void e820_store(const struct e820 *map, uint8_t *to, size_t entry_size)
+{
+	for (unsigned i = 0; i < map->count; i++, to += entry_size) {
+		store_le64(to, map->entry[i].base);
+		store_le64(to + 8, map->entry[i].size);
+		store_le32(to + 16, map->entry[i].type);
+	}
 }
 
 const char *e820_type_name(enum e820_type type)

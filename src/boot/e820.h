@@ -32,6 +32,12 @@ struct e820 {
  */
 void e820_build(const struct gmem *mem, uint64_t ecam_size, struct e820 *ret);
 
+/*
+ * Writes the map as Linux's boot_params and PVH's start info both want it: base, size and type,
+ * each entry @entry_size bytes (at least 20) after the one before; what lies between is left alone.
+ */
+void e820_store(const struct e820 *map, uint8_t *to, size_t entry_size);
+
 const char *e820_type_name(enum e820_type type);
 
 #endif

@@ -186,12 +186,6 @@ void linux_hand_over(const struct boot_source *src, const struct kernel *kernel,
 	store_le64(bp + BP_SETUP_DATA, 0);
 	store_le64(bp + BP_ACPI_RSDP_ADDR, src->rsdp);
 	bp[BP_E820_ENTRIES] = (uint8_t)src->e820->count;
-	for (size_t i = 0; i < src->e820->count; i++) {
-		const struct e820_entry *e = &src->e820->entry[i];
-		uint8_t *p = bp + BP_E820_TABLE + i * E820_ENTRY_SIZE;
-		store_le64(p, e->base);
-		store_le64(p + 8, e->size);
-		store_le32(p + 16, e->type);
-	}
+	e820_store(src->e820, bp + BP_E820_TABLE, E820_ENTRY_SIZE);
 	gmem_write(mem, LAYOUT_ZERO_PAGE, bp, sizeof(bp));
 }

@@ -97,12 +97,6 @@ void pvh_hand_over(
 	}
 	store_le64(info + START_INFO_MEMMAP, LAYOUT_START_INFO + MEMMAP_OFFSET);
 	store_le32(info + START_INFO_MEMMAP_ENTRIES, src->e820->count);
-	for (size_t i = 0; i < src->e820->count; i++) {
-		const struct e820_entry *e = &src->e820->entry[i];
-		uint8_t *p = info + MEMMAP_OFFSET + i * MEMMAP_ENTRY_SIZE;
-		store_le64(p, e->base);
-		store_le64(p + 8, e->size);
-		store_le32(p + 16, e->type);
-	}
+	e820_store(src->e820, info + MEMMAP_OFFSET, MEMMAP_ENTRY_SIZE);
 	gmem_write(mem, LAYOUT_START_INFO, info, sizeof(info));
 }
