@@ -202,15 +202,18 @@ static bool unsupported(int rc)
 	return rc == -EOPNOTSUPP || rc == -ENOSYS || rc == -EINVAL || rc == -ENODEV;
 }
 
-int disk_discard(const struct disk *disk, uint64_t offset, uint64_t len)
+static int check_change(const struct disk *disk, uint64_t offset, uint64_t len)
 {
 	if (disk->readonly)
 		return -EROFS;
-	if (!inside(disk, offset, len))
-		return -EINVAL;
-	if (!len)
-		return 0;
-	int rc;
+	return inside(disk, offset, len) ? 0 : -EINVAL;
+}
+
+int disk_discard(const struct disk *disk, uint64_t offset, uint64_t len)
+{
+	int rc = check_change(disk, offset, len);
+	if (rc < 0 || !len)
+		return rc;
 	if (disk->device) {
 		uint64_t range[2] = { offset, len };
 		rc = ioctl(disk->fd, BLKDISCARD, range) < 0 ? -errno : 0;
@@ -243,13 +246,10 @@ static int write_zeroes_slowly(const struct disk *disk, uint64_t offset, uint64_
 
 int disk_write_zeroes(const struct disk *disk, uint64_t offset, uint64_t len, bool unmap)
 {
-	if (disk->readonly)
-		return -EROFS;
-	if (!inside(disk, offset, len))
-		return -EINVAL;
-	if (!len)
-		return 0;
-	int rc = unmap ? allocate(disk, FALLOC_FL_PUNCH_HOLE, offset, len) : -EOPNOTSUPP;
+	int rc = check_change(disk, offset, len);
+	if (rc < 0 || !len)
+		return rc;
+	rc = unmap ? allocate(disk, FALLOC_FL_PUNCH_HOLE, offset, len) : -EOPNOTSUPP;
 	if (unsupported(rc))
 		rc = allocate(disk, FALLOC_FL_ZERO_RANGE, offset, len);
 	if (unsupported(rc))
