@@ -29,9 +29,6 @@
 #include "util/err.h"
 #include "util/thread.h"
 
-/* Coalesced port writes that nothing follows up are looked for this often. */
-#define DRAIN_PERIOD_US 100000
-
 static uint64_t now_ns(void)
 {
 	struct timespec t;
@@ -128,8 +125,7 @@ static int make_ram(
 	return rc;
 }
 
-/* Linux with no type-1 ports finds out sooner when told (DESIGN: 77 port accesses of a boot become
- * 2). */
+/* Where there are no type-1 ports, Linux tries them again and again unless it is told. */
 static int make_cmdline(
 	struct machine *m, const struct machine_config *config, struct lacuna_error **err)
 {
@@ -368,7 +364,7 @@ int machine_start(struct machine *m, struct lacuna_error **err)
 		if (m->timeout_us)
 			loop_arm(m->timeout_timer, m->timeout_us, 0);
 		if (m->vm.coalesced_pio && (m->serial || m->pci_config != MACHINE_PCI_ECAM))
-			loop_arm(m->drain_timer, DRAIN_PERIOD_US, DRAIN_PERIOD_US);
+			loop_arm(m->drain_timer, DRAIN_IDLE_US, DRAIN_IDLE_US);
 		rc = vcpus_start(m, err);
 	}
 	if (rc < 0) {

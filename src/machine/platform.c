@@ -14,10 +14,8 @@
 #include "util/err.h"
 #include "util/fd.h"
 
-/* How often coalesced writes are replayed while the guest waits for transmit interrupts, and
- * otherwise. */
+/* How often coalesced writes are replayed while the guest waits for transmit interrupts. */
 #define DRAIN_BUSY_US  5000
-#define DRAIN_IDLE_US  100000
 #define LAST_OUTPUT_MS 2000
 
 static void guest_ended(void *opaque, enum end_kind kind, int code)

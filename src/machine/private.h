@@ -47,6 +47,9 @@ struct vcpu {
 	struct vcpu_counters counters;
 };
 
+/* Coalesced port writes that no exit follows are looked for this often. */
+#define DRAIN_IDLE_US 100000
+
 struct machine {
 	struct log log;
 	uint64_t start_ns; /* when machine_new was called; times count from here */
