@@ -99,7 +99,7 @@ static void stream_want(struct stream *s, bool on)
 		loop_set_events(s->source, on ? s->events : 0);
 }
 
-static int stream_watch(struct stream *s, struct loop *loop, loop_fd_fn fn, loop_timer_fn timer_fn,
+static int stream_watch(struct stream *s, struct loop *loop, loop_fd_fn fn, loop_fn timer_fn,
 	void *opaque, struct lacuna_error **err)
 {
 	struct lacuna_error *why = NULL;

@@ -24,9 +24,9 @@
 
 struct loop_source {
 	struct loop *loop;
-	int fd; /* of a timer: owned */
+	int fd; /* of a timer or an event: owned */
 	loop_fd_fn fd_fn;
-	loop_timer_fn timer_fn; /* exactly one of the two is set */
+	loop_fn fn; /* of a timer or an event; exactly one of the two is set */
 	void *opaque;
 
 	/* below: under the loop's lock */
@@ -49,7 +49,7 @@ struct loop {
 
 static void source_free(struct loop_source *s)
 {
-	if (s->timer_fn)
+	if (s->fn)
 		fd_close(&s->fd);
 	free(s);
 }
@@ -126,7 +126,7 @@ static void dispatch(struct loop *loop, struct loop_source *s, uint32_t events)
 	if (s->fd_fn)
 		s->fd_fn(s->opaque, events);
 	else if (eventfd_drain(s->fd)) /* a timerfd reads like one; empty: re-armed meanwhile */
-		s->timer_fn(s->opaque);
+		s->fn(s->opaque);
 
 	LOCK_SCOPE(&loop->lock);
 	loop->running = NULL;
@@ -225,25 +225,47 @@ void loop_set_events(struct loop_source *s, uint32_t events)
 	epoll_ctl(s->loop->epoll_fd, EPOLL_CTL_MOD, s->fd, &event);
 }
 
-int loop_add_timer(struct loop *loop, loop_timer_fn fn, void *opaque, struct loop_source **ret,
+/* Takes @fd, which reads like an eventfd. */
+static int add_own(struct loop *loop, int fd, loop_fn fn, void *opaque, struct loop_source **ret,
 	struct lacuna_error **err)
 {
-	AUTO_CLOSE int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (fd < 0)
-		return err_errno(err, "event loop: timerfd_create");
+	AUTO_CLOSE int own = fd;
 	struct loop_source *s = malloc(sizeof(*s));
 	if (!s)
 		return err_nomem(err);
 	*s = (struct loop_source){
-		.loop = loop, .fd = TAKE_FD(fd), .events = EPOLLIN, .timer_fn = fn, .opaque = opaque
+		.loop = loop, .fd = TAKE_FD(own), .events = EPOLLIN, .fn = fn, .opaque = opaque
 	};
 	if (add(loop, s) < 0) {
-		int rc = err_errno(err, "event loop: watch a timer");
+		int rc = err_errno(err, "event loop: epoll_ctl");
 		source_free(s);
 		return rc;
 	}
 	*ret = s;
 	return 0;
+}
+
+int loop_add_timer(struct loop *loop, loop_fn fn, void *opaque, struct loop_source **ret,
+	struct lacuna_error **err)
+{
+	int fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (fd < 0)
+		return err_errno(err, "event loop: timerfd_create");
+	return add_own(loop, fd, fn, opaque, ret, err);
+}
+
+int loop_add_event(struct loop *loop, loop_fn fn, void *opaque, struct loop_source **ret,
+	struct lacuna_error **err)
+{
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (fd < 0)
+		return err_errno(err, "event loop: eventfd");
+	return add_own(loop, fd, fn, opaque, ret, err);
+}
+
+void loop_signal(struct loop_source *event)
+{
+	eventfd_signal(event->fd);
 }
 
 static struct timespec timespec_of(uint64_t us)

@@ -17,7 +17,7 @@ struct loop_source;
 
 /* @events is what epoll reported (EPOLLIN, EPOLLOUT, EPOLLHUP ...). */
 typedef void (*loop_fd_fn)(void *opaque, uint32_t events);
-typedef void (*loop_timer_fn)(void *opaque);
+typedef void (*loop_fn)(void *opaque);
 
 int loop_new(struct loop **ret, struct lacuna_error **err);
 /* All sources must have been removed. The thread is stopped first if it runs. */
@@ -37,9 +37,15 @@ void loop_set_events(struct loop_source *source, uint32_t events);
 
 /* A timer, disarmed at first. loop_arm: first after @first_us, then every @period_us (0: once);
  * first_us 0 disarms. */
-int loop_add_timer(struct loop *loop, loop_timer_fn fn, void *opaque, struct loop_source **ret,
+int loop_add_timer(struct loop *loop, loop_fn fn, void *opaque, struct loop_source **ret,
 	struct lacuna_error **err);
 void loop_arm(struct loop_source *timer, uint64_t first_us, uint64_t period_us);
+
+/* Deferred work: @fn runs on the loop's thread some time after each loop_signal(); signals that
+ * come before it runs are one. loop_signal: any thread, any lock. */
+int loop_add_event(struct loop *loop, loop_fn fn, void *opaque, struct loop_source **ret,
+	struct lacuna_error **err);
+void loop_signal(struct loop_source *event);
 
 void loop_remove(struct loop_source *source); /* NULL is fine */
 

@@ -202,6 +202,24 @@ uint32_t virtio_device_config(const struct virtio_device *dev, uint64_t offset, 
 	return load_le32(bytes);
 }
 
+void virtio_device_config_write(
+	struct virtio_device *dev, uint64_t offset, uint32_t value, unsigned size)
+{
+	if (dev->model->config_write && offset < dev->config_size &&
+		size <= dev->config_size - offset)
+		dev->model->config_write(dev, (unsigned)offset, value, size);
+}
+
+void virtio_device_config_change(
+	struct virtio_device *dev, unsigned offset, const void *bytes, unsigned size)
+{
+	LOCK_SCOPE(&dev->lock);
+	memcpy((uint8_t *)dev->config + offset, bytes, size);
+	dev->generation++;
+	if ((dev->status & VIRTIO_STATUS_DRIVER_OK) && dev->transport)
+		dev->transport->config_interrupt(dev);
+}
+
 /* --- queues, from the model's side --- */
 
 static bool may_run(const struct virtio_device *dev)

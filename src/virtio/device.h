@@ -32,7 +32,7 @@
 
 struct virtio_device;
 
-/* What a kind of device is. Both calls come with the device's lock held. */
+/* What a kind of device is. All calls come with the device's lock held. */
 struct virtio_model {
 	const char *name;
 	uint16_t id; /* 5 */
@@ -41,6 +41,10 @@ struct virtio_model {
 	/* Let go of the queues: true when that is done, false when virtio_device_released() will
 	 * be called by another thread. Must not block. */
 	bool (*deactivate)(struct virtio_device *dev);
+	/* The driver writes @size bytes (1, 2 or 4) of the configuration: store what may be
+	 * written. NULL: nothing may. */
+	void (*config_write)(
+		struct virtio_device *dev, unsigned offset, uint32_t value, unsigned size);
 };
 
 /* How the driver is reached. */
@@ -70,11 +74,12 @@ struct virtio_device {
 	pthread_mutex_t lock;
 	uint64_t offered, accepted;
 	_Atomic uint8_t status;
-	_Atomic bool dma;   /* the transport lets the device touch guest memory */
-	bool active;        /* the model has the queues */
-	bool resetting;     /* and has been asked to let go of them */
-	const void *config; /* the model's, constant: no device here has fields to write */
+	_Atomic bool dma; /* the transport lets the device touch guest memory */
+	bool active;      /* the model has the queues */
+	bool resetting;   /* and has been asked to let go of them */
+	void *config;     /* the model's; changes under the lock only */
 	unsigned config_size;
+	uint8_t generation; /* of the configuration, 2.5.1 */
 	struct virtio_queue *queue;
 	unsigned queue_count;
 };
@@ -100,6 +105,8 @@ struct virtq *virtio_device_setup(struct virtio_device *dev, unsigned queue);
 void virtio_device_enable_queue(struct virtio_device *dev, unsigned queue);
 /* @size is 1, 2 or 4; bytes beyond the end read as zero. */
 uint32_t virtio_device_config(const struct virtio_device *dev, uint64_t offset, unsigned size);
+void virtio_device_config_write(
+	struct virtio_device *dev, uint64_t offset, uint32_t value, unsigned size);
 
 /* For transports, without the lock. Any thread. */
 void virtio_device_kick(struct virtio_device *dev, unsigned queue);
@@ -111,6 +118,11 @@ static inline bool virtio_device_has(const struct virtio_device *dev, uint64_t f
 {
 	return (dev->accepted & feature) == feature;
 }
+
+/* Changes @size bytes of the configuration at @offset and tells the driver (2.5). Any thread,
+ * without the lock. */
+void virtio_device_config_change(
+	struct virtio_device *dev, unsigned offset, const void *bytes, unsigned size);
 
 /* The next chain, if there is one; a queue that the guest broke stops the device (2.1.2). */
 bool virtio_queue_pop(struct virtio_device *dev, unsigned queue, struct virtq_chain *ret);

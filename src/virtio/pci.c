@@ -196,8 +196,8 @@ static uint32_t common_read(const struct virtio_pci *vp, unsigned offset)
 		return dev->queue_count;
 	case VP_STATUS:
 		return dev->status;
-	case VP_GENERATION: /* the configuration never changes */
-		return 0;
+	case VP_GENERATION:
+		return dev->generation;
 	case VP_QUEUE_SELECT:
 		return vp->queue_select;
 	default:
@@ -299,8 +299,10 @@ static uint32_t group_read(struct virtio_pci *vp, uint64_t offset, unsigned size
 	}
 	if (offset == VP_ISR) /* 4.1.4.5: reading clears */
 		return atomic_exchange(&vp->isr, 0);
-	if (offset >= VP_DEVICE && offset < VP_DEVICE + VP_DEVICE_SIZE)
+	if (offset >= VP_DEVICE && offset < VP_DEVICE + VP_DEVICE_SIZE) {
+		LOCK_SCOPE(&vp->dev->lock);
 		return virtio_device_config(vp->dev, offset - VP_DEVICE, size);
+	}
 	return 0;
 }
 
@@ -311,6 +313,9 @@ static void group_write(struct virtio_pci *vp, uint64_t offset, uint32_t value, 
 		common_write(vp, (unsigned)offset, value);
 	} else if (offset >= VP_NOTIFY && offset < VP_MSIX_TABLE && !(offset % VP_NOTIFY_STEP)) {
 		virtio_device_kick(vp->dev, (unsigned)(offset - VP_NOTIFY) / VP_NOTIFY_STEP);
+	} else if (offset >= VP_DEVICE && offset < VP_DEVICE + VP_DEVICE_SIZE) {
+		LOCK_SCOPE(&vp->dev->lock);
+		virtio_device_config_write(vp->dev, offset - VP_DEVICE, value, size);
 	}
 }
 
