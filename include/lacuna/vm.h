@@ -99,6 +99,24 @@ LACUNA_API void lacuna_vm_stop(struct lacuna_vm *vm);
 /** Presses the ACPI power button. */
 LACUNA_API void lacuna_vm_power_button(struct lacuna_vm *vm);
 
+/* --- devices at run time --- */
+
+/**
+ * Changes properties of a device while the VM runs, as "size=2G" of "disk0". Devices are called by
+ * the key that made them and a number, from 0, in the order given; lacuna(1) lists what can be
+ * changed. Returns when the device has taken it; the guest may act on it later, or never. -ENODEV:
+ * no such device; -EINVAL: no such key, or a bad value, and then nothing has changed; -ESRCH: the
+ * VM does not run.
+ */
+LACUNA_API int lacuna_vm_device_set(struct lacuna_vm *vm, const char *device,
+	const char *properties, struct lacuna_error **err);
+
+/** Calls @fn with each property of @device, or of every device when @device is NULL. Strings are
+ * valid during the call only. Errors as above. @fn must not call the library. */
+LACUNA_API int lacuna_vm_device_get(struct lacuna_vm *vm, const char *device,
+	void (*fn)(void *opaque, const char *device, const char *key, const char *value),
+	void *opaque, struct lacuna_error **err);
+
 /* --- statistics --- */
 
 #define LACUNA_EXIT_REASONS 48

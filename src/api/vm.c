@@ -60,6 +60,19 @@ LACUNA_API void lacuna_vm_power_button(struct lacuna_vm *vm)
 	machine_power_button(of(vm));
 }
 
+LACUNA_API int lacuna_vm_device_set(struct lacuna_vm *vm, const char *device,
+	const char *properties, struct lacuna_error **err)
+{
+	return machine_device_set(of(vm), device, properties, err);
+}
+
+LACUNA_API int lacuna_vm_device_get(struct lacuna_vm *vm, const char *device,
+	void (*fn)(void *opaque, const char *device, const char *key, const char *value),
+	void *opaque, struct lacuna_error **err)
+{
+	return machine_device_get(of(vm), device, fn, opaque, err);
+}
+
 LACUNA_API void lacuna_vm_stats(const struct lacuna_vm *vm, struct lacuna_stats *stats)
 {
 	struct lacuna_stats all;

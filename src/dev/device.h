@@ -42,6 +42,13 @@ struct device_class {
 	void (*stop)(struct device *dev); /* completes I/O, joins threads; may be NULL; also after a
 					     failed start */
 	void (*destroy)(struct device *dev);
+
+	/* Between start and stop, from any thread, one call at a time; the guest runs meanwhile. */
+	const char *const *settable; /* keys that set() takes, NULL-terminated; NULL: none */
+	int (*set)(struct device *dev, const struct keyval *args, struct lacuna_error **err);
+	/* Tells the present values of what can be set and measured. May be NULL. */
+	void (*get)(struct device *dev,
+		void (*emit)(void *opaque, const char *key, const char *value), void *opaque);
 };
 
 struct device {

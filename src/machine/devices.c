@@ -7,6 +7,7 @@
 #include "machine/private.h"
 #include "util/bytes.h"
 #include "util/err.h"
+#include "util/thread.h"
 #include "virtio/blk.h"
 #include "virtio/rng.h"
 
@@ -75,6 +76,7 @@ int devices_new(struct machine *m, const struct machine_config *config, struct l
 
 int devices_start(struct machine *m, struct lacuna_error **err)
 {
+	LOCK_SCOPE(&m->device_lock);
 	while (m->devices_started < m->device_count) {
 		struct device *dev = m->device[m->devices_started++];
 		int rc = dev->class->start ? dev->class->start(dev, err) : 0;
@@ -86,11 +88,78 @@ int devices_start(struct machine *m, struct lacuna_error **err)
 
 void devices_stop(struct machine *m)
 {
+	LOCK_SCOPE(&m->device_lock);
 	while (m->devices_started > 0) {
 		struct device *dev = m->device[--m->devices_started];
 		if (dev->class->stop)
 			dev->class->stop(dev);
 	}
+}
+
+/* --- while the machine runs --- */
+
+static struct device *find_device(
+	const struct machine *m, const char *name, struct lacuna_error **err)
+{
+	for (unsigned i = 0; i < m->device_count; i++)
+		if (!strcmp(m->device[i]->name, name))
+			return m->device[i];
+	err_set(err, ENODEV, "no device is called '%s'", name);
+	return NULL;
+}
+
+static int check_running(const struct machine *m, struct lacuna_error **err)
+{
+	return m->devices_started ? 0 : err_set(err, ESRCH, "the machine does not run");
+}
+
+int machine_device_set(
+	struct machine *m, const char *device, const char *text, struct lacuna_error **err)
+{
+	LOCK_SCOPE(&m->device_lock);
+	struct device *dev = find_device(m, device, err);
+	if (!dev)
+		return -ENODEV;
+	if (!dev->class->settable)
+		return err_set(err, EINVAL, "%s: nothing of it can be changed", device);
+	int rc = check_running(m, err);
+	if (rc < 0)
+		return rc;
+	struct keyval *args;
+	rc = keyval_parse(text, NULL, dev->class->settable, &args, err);
+	if (rc == 0) {
+		rc = dev->class->set(dev, args, err);
+		keyval_free(args);
+	}
+	return err_prefix(err, rc, "%s", device);
+}
+
+struct emission {
+	void (*fn)(void *opaque, const char *device, const char *key, const char *value);
+	void *opaque;
+	const struct device *dev;
+};
+
+static void emit(void *opaque, const char *key, const char *value)
+{
+	const struct emission *e = opaque;
+	e->fn(e->opaque, e->dev->name, key, value);
+}
+
+int machine_device_get(struct machine *m, const char *device,
+	void (*fn)(void *opaque, const char *device, const char *key, const char *value),
+	void *opaque, struct lacuna_error **err)
+{
+	LOCK_SCOPE(&m->device_lock);
+	if (device && !find_device(m, device, err))
+		return -ENODEV;
+	int rc = check_running(m, err);
+	for (unsigned i = 0; i < m->device_count && rc == 0; i++) {
+		struct emission e = { fn, opaque, m->device[i] };
+		if ((!device || !strcmp(device, e.dev->name)) && e.dev->class->get)
+			e.dev->class->get(m->device[i], emit, &e);
+	}
+	return rc;
 }
 
 void devices_free(struct machine *m)

@@ -293,6 +293,7 @@ int machine_new(
 	kvm_irq_init(&m->irq, &m->vm, LAYOUT_GSI_MSI, LAYOUT_GSI_END);
 	pthread_mutex_init(&m->lock, NULL);
 	pthread_mutex_init(&m->end_lock, NULL);
+	pthread_mutex_init(&m->device_lock, NULL);
 	pthread_mutex_init(&m->ring_lock, NULL);
 	pthread_cond_init(&m->stopped, NULL);
 
@@ -344,6 +345,7 @@ void machine_free(struct machine *m)
 	fd_close(&m->end_fd);
 	pthread_cond_destroy(&m->stopped);
 	pthread_mutex_destroy(&m->ring_lock);
+	pthread_mutex_destroy(&m->device_lock);
 	pthread_mutex_destroy(&m->end_lock);
 	pthread_mutex_destroy(&m->lock);
 	free(m);

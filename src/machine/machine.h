@@ -32,6 +32,15 @@ int machine_wait(struct machine *m, enum lacuna_end_reason *ret_reason, int *ret
  * be NULL. */
 void machine_end(struct machine *m, enum lacuna_end_reason reason, int code, const char *message);
 
+/* Changes, or tells, properties of the device called @device ("disk0") while the machine runs.
+ * -ENODEV: no such device; -EINVAL: no such key, or a bad value; -ESRCH: the machine does not run.
+ */
+int machine_device_set(
+	struct machine *m, const char *device, const char *text, struct lacuna_error **err);
+int machine_device_get(struct machine *m, const char *device,
+	void (*fn)(void *opaque, const char *device, const char *key, const char *value),
+	void *opaque, struct lacuna_error **err);
+
 void machine_power_button(struct machine *m);
 int machine_end_fd(const struct machine *m);
 const char *machine_end_message(const struct machine *m);

@@ -71,7 +71,7 @@ struct machine {
 	struct vcpu *vcpu;
 	unsigned vcpu_count;
 	struct device **device;
-	unsigned device_count, devices_started;
+	unsigned device_count;
 	uint64_t timeout_us;
 
 	/* the platform's own devices */
@@ -81,6 +81,9 @@ struct machine {
 	struct reset *reset;
 	struct ged *ged;
 	struct exit_port *exit_port;
+
+	pthread_mutex_t device_lock; /* starting, stopping and changing devices */
+	unsigned devices_started;
 
 	/* KVM's coalesced ring */
 	pthread_mutex_t ring_lock;
