@@ -7,20 +7,36 @@ flavour=cloud
 words=
 limit=180s
 marker=LACUNA-GUEST-READY
+userland=()
 
-guest_files() { # sets kernel and initrd; with "lspci" the archive holds pciutils too
+# Sets kernel and initrd. "lspci": the archive holds pciutils too; "devices": further drivers, for `load` in the guest;
+# "userland": those, and each boot has one more disk, with the programs that `userland` runs in the guest.
+guest_files() {
+	local part archives
 	kernel=$("$top/tools/guest-kernels" "$flavour")/vmlinuz
-	initrd=$("$top/tools/initrd" "$flavour")
-	if [ "${1:-}" = lspci ]; then
-		cat "$initrd" "$("$top/tools/initrd" lspci)" >"$tmp/initrd"
+	archives=("$("$top/tools/initrd" "$flavour")")
+	userland=()
+	for part in "$@"; do
+		case $part in
+		lspci) archives+=("$("$top/tools/initrd" lspci)") ;;
+		devices) archives+=("$("$top/tools/initrd" "$flavour-devices")") ;;
+		userland)
+			archives+=("$("$top/tools/initrd" "$flavour-devices")")
+			userland=(--disk "path=$("$top/tools/guest-userland"),readonly=on,serial=LACUNA-USERLAND")
+			;;
+		esac
+	done
+	initrd=${archives[0]}
+	if [ ${#archives[@]} -gt 1 ]; then
 		initrd=$tmp/initrd
+		cat "${archives[@]}" >"$initrd"
 	fi
 }
 
 guest_command() { # NAME SCENARIO OPTION...: sets the array command
 	console=$tmp/$1.console stats=$tmp/$1.json
 	command=("$LACUNA" run --kernel "$kernel" --initrd "$initrd" --cmdline "console=ttyS0 quiet lacuna.test=$2 $words"
-		--marker "$marker" --timeout "$limit" --stats-file "$stats" "${@:3}")
+		--marker "$marker" --timeout "$limit" --stats-file "$stats" "${@:3}" "${userland[@]}")
 }
 
 boot() { # NAME SCENARIO OPTION...
