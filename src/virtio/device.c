@@ -238,13 +238,23 @@ bool virtio_queue_pop(struct virtio_device *dev, unsigned queue, struct virtq_ch
 	return rc > 0;
 }
 
+void virtio_queue_put(struct virtio_device *dev, unsigned queue, const struct virtq_chain *chain,
+	uint32_t written)
+{
+	virtq_push(&dev->queue[queue].ring, chain, written);
+}
+
+void virtio_queue_signal(struct virtio_device *dev, unsigned queue)
+{
+	if (virtq_wants_interrupt(&dev->queue[queue].ring) && dev->transport)
+		dev->transport->queue_interrupt(dev, queue);
+}
+
 void virtio_queue_push(struct virtio_device *dev, unsigned queue, const struct virtq_chain *chain,
 	uint32_t written)
 {
-	struct virtq *q = &dev->queue[queue].ring;
-	virtq_push(q, chain, written);
-	if (virtq_wants_interrupt(q) && dev->transport)
-		dev->transport->queue_interrupt(dev, queue);
+	virtio_queue_put(dev, queue, chain, written);
+	virtio_queue_signal(dev, queue);
 }
 
 void virtio_queue_kicks_off(struct virtio_device *dev, unsigned queue)

@@ -126,7 +126,12 @@ void virtio_device_config_change(
 
 /* The next chain, if there is one; a queue that the guest broke stops the device (2.1.2). */
 bool virtio_queue_pop(struct virtio_device *dev, unsigned queue, struct virtq_chain *ret);
-/* Gives it back, and interrupts if the driver wants that. */
+/* Gives it back; the driver learns of it by the next virtio_queue_signal(), one for many. */
+void virtio_queue_put(struct virtio_device *dev, unsigned queue, const struct virtq_chain *chain,
+	uint32_t written);
+/* Interrupts if the driver wants that for what was given back since the last call. */
+void virtio_queue_signal(struct virtio_device *dev, unsigned queue);
+/* Both in one. */
 void virtio_queue_push(struct virtio_device *dev, unsigned queue, const struct virtq_chain *chain,
 	uint32_t written);
 /* See virtq_kicks_off() and virtq_kicks_on(). */

@@ -49,7 +49,15 @@ static void was_reset(struct virtio_device *d)
 	resets++;
 }
 
-static const struct virtio_model model = { "test", 42, activate, deactivate };
+static unsigned config_writes;
+
+static void config_write(struct virtio_device *d, unsigned offset, uint32_t value, unsigned size)
+{
+	config_writes++;
+	((uint8_t *)d->config)[offset] = (uint8_t)value;
+}
+
+static const struct virtio_model model = { "test", 42, activate, deactivate, config_write };
 static const struct virtio_transport transport = { queue_interrupt, config_interrupt, activated,
 	was_reset };
 
@@ -260,7 +268,7 @@ Test(virtio_device, reset_waits_for_the_model)
 
 Test(virtio_device, config_ends_in_zeroes)
 {
-	static const uint8_t config[6] = { 1, 2, 3, 4, 5, 6 };
+	static uint8_t config[6] = { 1, 2, 3, 4, 5, 6 };
 	dev.config = config;
 	dev.config_size = sizeof(config);
 	cr_expect_eq(virtio_device_config(&dev, 0, 4), 0x04030201);
@@ -269,4 +277,57 @@ Test(virtio_device, config_ends_in_zeroes)
 	cr_expect_eq(virtio_device_config(&dev, 5, 1), 6);
 	cr_expect_eq(virtio_device_config(&dev, 6, 4), 0);
 	cr_expect_eq(virtio_device_config(&dev, UINT64_MAX, 4), 0);
+}
+
+/* virtio 1.2, 2.5.1: a change has a new generation, and the driver is told once it drives. */
+Test(virtio_device, config_changes)
+{
+	static uint8_t config[4] = { 1, 2, 3, 4 };
+	static const uint8_t first[2] = { 7, 8 }, second[1] = { 9 };
+	dev.config = config;
+	dev.config_size = sizeof(config);
+	uint8_t generation = dev.generation;
+	virtio_device_config_change(&dev, 1, first, sizeof(first));
+	cr_expect_eq(virtio_device_config(&dev, 0, 4), 0x04080701);
+	cr_expect_neq(dev.generation, generation);
+	cr_expect_eq(config_interrupts, 0, "there is no driver to tell");
+	generation = dev.generation;
+	accept(V1);
+	write_status(15);
+	virtio_device_config_change(&dev, 3, second, sizeof(second));
+	cr_expect_eq(virtio_device_config(&dev, 0, 4), 0x09080701);
+	cr_expect_neq(dev.generation, generation);
+	cr_expect_eq(config_interrupts, 1);
+}
+
+struct config_write_case {
+	uint64_t offset;
+	unsigned size;
+	bool reaches; /* the model */
+};
+
+ParameterizedTestParameters(virtio_device, config_writes)
+{
+	static struct config_write_case c[] = {
+		{ 0, 1, true },
+		{ 0, 4, true },
+		{ 4, 2, true },
+		{ 5, 1, true },
+		{ 5, 2, false },
+		{ 4, 4, false },
+		{ 6, 1, false },
+		{ 0x100, 1, false },
+		{ UINT64_MAX, 1, false },
+		{ UINT64_MAX - 3, 4, false },
+	};
+	return cr_make_param_array(struct config_write_case, c, sizeof(c) / sizeof(c[0]));
+}
+
+ParameterizedTest(struct config_write_case *c, virtio_device, config_writes)
+{
+	static uint8_t config[6];
+	dev.config = config;
+	dev.config_size = sizeof(config);
+	virtio_device_config_write(&dev, c->offset, 0xff, c->size);
+	cr_expect_eq(config_writes, c->reaches);
 }
