@@ -25,6 +25,7 @@ struct device_env {
 	struct bus *pio, *mmio;
 	struct pci_host *pci;
 	const struct log *log;
+	unsigned bus; /* PCI bus that the device being created is to be on */
 };
 
 struct device;

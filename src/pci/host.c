@@ -247,9 +247,12 @@ void pci_host_free(struct pci_host *host)
 	free(host);
 }
 
-int pci_host_add(struct pci_host *host, struct pci_function *f, struct lacuna_error **err)
+int pci_host_add(
+	struct pci_host *host, struct pci_function *f, unsigned bus, struct lacuna_error **err)
 {
 	LOCK_SCOPE(&host->lock);
+	if (bus)
+		return err_set(err, ENODEV, "no port leads to PCI bus %u", bus);
 	for (unsigned slot = 0; slot < SLOTS; slot++)
 		if (!host->function[slot << 3])
 			return place(host, f, slot << 3, err);

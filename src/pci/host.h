@@ -59,11 +59,12 @@ int pci_host_new(
 void pci_host_free(struct pci_host *host);
 
 /*
- * Puts @f in the next free device slot of bus 0 (function 0), assigns addresses to its BARs and
- * enables memory decoding, which takes effect with pci_host_power_on(). Not owned. -ENOSPC when bus
- * 0 or an address window is full.
+ * Puts @f in the next free device slot of @bus, 0 for now (function 0), assigns addresses to its
+ * BARs and enables memory decoding, which takes effect with pci_host_power_on(). Not owned. -ENOSPC
+ * when the bus or an address window is full, -ENODEV when there is no such bus.
  */
-int pci_host_add(struct pci_host *host, struct pci_function *f, struct lacuna_error **err);
+int pci_host_add(
+	struct pci_host *host, struct pci_function *f, unsigned bus, struct lacuna_error **err);
 
 /* The BARs of all functions begin to answer. Once, before the first vCPU runs. */
 void pci_host_power_on(struct pci_host *host);

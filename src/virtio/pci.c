@@ -459,7 +459,7 @@ int virtio_pci_new(struct virtio_device *dev, const struct device_env *env, stru
 	rc = add_caps(vp, err);
 	if (rc < 0)
 		goto fail;
-	rc = pci_host_add(env->pci, &vp->function, err);
+	rc = pci_host_add(env->pci, &vp->function, env->bus, err);
 	if (rc < 0)
 		goto fail;
 	*ret = vp;

@@ -467,7 +467,7 @@ ParameterizedTest(struct assign_case *c, pci_bar, exhaustion)
 		dev_init(&d[n], n);
 		dev_bar(&d[n], 0, c->size, c->is_64);
 		struct lacuna_error *err = NULL;
-		rc = pci_host_add(fx.host, &d[n].f, &err);
+		rc = pci_host_add(fx.host, &d[n].f, 0, &err);
 		cr_expect_eq(rc == 0, err == NULL);
 		lacuna_error_free(err);
 		if (rc < 0)
@@ -522,7 +522,7 @@ Test(pci_bar, refused_takes_nothing)
 	dev_bar(&big, 0, 0x80000, false);
 	dev_bar(&big, 1, 0x100000, false);
 	dev_bar(&big, 2, 0x80000, true);
-	cr_expect_eq(pci_host_add(fx.host, &big.f, NULL), -ENOSPC);
+	cr_expect_eq(pci_host_add(fx.host, &big.f, 0, NULL), -ENOSPC);
 	pci_function_done(&big.f);
 	dev_init(&fits, 2);
 	dev_bar(&fits, 0, 0x100000, false);
@@ -547,7 +547,7 @@ Test(pci_bar, slots_run_out)
 		cr_expect_eq(dev_bdf(&d[i]), (i + 1) << 3);
 	}
 	dev_init(&d[31], 31);
-	cr_expect_eq(pci_host_add(fx.host, &d[31].f, &err), -ENOSPC);
+	cr_expect_eq(pci_host_add(fx.host, &d[31].f, 0, &err), -ENOSPC);
 	cr_expect(err && strstr(lacuna_error_message(err), "32"));
 	lacuna_error_free(err);
 	/* one leaves, and its slot is free */
@@ -571,7 +571,7 @@ Test(pci_bar, power_on)
 		dev_init(&d[i], i);
 		dev_bar(&d[i], 0, 0x4000, true);
 		dev_bar(&d[i], 2, 0x1000, false);
-		cr_assert_eq(pci_host_add(fx.host, &d[i].f, NULL), 0);
+		cr_assert_eq(pci_host_add(fx.host, &d[i].f, 0, NULL), 0);
 		cr_expect_eq(d[i].moves, 0);
 		cr_expect_eq(who(&fx, bar_value(&fx, &d[i], 0)), GONE);
 	}

@@ -222,8 +222,8 @@ void dev_bar(struct test_dev *d, unsigned bar, uint64_t size, bool is_64)
 void dev_add(struct pci_fixture *fx, struct test_dev *d)
 {
 	struct lacuna_error *err = NULL;
-	cr_assert_eq(
-		pci_host_add(fx->host, &d->f, &err), 0, "%s", err ? lacuna_error_message(err) : "");
+	cr_assert_eq(pci_host_add(fx->host, &d->f, 0, &err), 0, "%s",
+		err ? lacuna_error_message(err) : "");
 	d->moves = d->masters = d->caps = 0;
 }
 

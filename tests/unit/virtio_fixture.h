@@ -112,7 +112,14 @@ static inline void board_init(struct board *b)
 	cr_assert_eq(pci_host_new(&config, &b->host, NULL), 0);
 	cr_assert_eq(loop_new(&b->loop, NULL), 0);
 	cr_assert_eq(loop_start(b->loop, NULL), 0);
-	b->env = (struct device_env){ &b->ram, b->loop, &b->pio, &b->mmio, b->host, &b->log };
+	b->env = (struct device_env){
+		.mem = &b->ram,
+		.loop = b->loop,
+		.pio = &b->pio,
+		.mmio = &b->mmio,
+		.pci = b->host,
+		.log = &b->log,
+	};
 }
 
 static inline uint32_t config_read(struct board *b, unsigned offset, unsigned size)
