@@ -24,6 +24,10 @@ const struct opt machine_opts[] = {
 		.help = "take guest RAM from the host's hugetlb pool" },
 	{ "disk", "path=FILE[,KEY=VALUE]...", .many = true,
 		.help = "virtio block device; readonly=on|off [off], serial=TEXT [none]" },
+	{ "balloon", "[size=SIZE][,KEY=VALUE]...", .value = OPT_MAY_HAVE_VALUE, .implied = "",
+		.help = "virtio memory balloon; size: what it takes from the guest [0];\n"
+			"deflate-on-oom=on|off [off]; reporting=on|off [on]: memory that the\n"
+			"guest frees goes back to the host" },
 	{ "rng", .value = OPT_NO_VALUE, .implied = "", .many = true,
 		.help = "virtio entropy device" },
 	{ "pci", "KEY=VALUE[,...]", NULL,

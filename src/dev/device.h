@@ -35,6 +35,7 @@ struct device_class {
 	const char *option;      /* the configuration key that makes one: "disk" */
 	const char *implied_key; /* of the option text, see keyval_parse(); NULL: none */
 	const char *const *keys; /* accepted keys, NULL-terminated */
+	bool single;             /* a machine has one at most */
 	/* Opens host resources and puts the device on its bus. @args is freed by the caller
 	 * afterwards. */
 	int (*create)(const struct device_env *env, const struct keyval *args, struct device **ret,

@@ -288,6 +288,7 @@ static int add_device(struct machine_config *config, const char *key, const char
 
 static const struct option options[] = {
 	{ "add-cmdline", false, set_add_cmdline },
+	{ "balloon", true, add_device },
 	{ "cmdline", false, set_cmdline },
 	{ "cpus", false, set_cpus },
 	{ "disk", true, add_device },

@@ -8,10 +8,12 @@
 #include "util/bytes.h"
 #include "util/err.h"
 #include "util/thread.h"
+#include "virtio/balloon.h"
 #include "virtio/blk.h"
 #include "virtio/rng.h"
 
 static const struct device_class *const classes[] = {
+	&virtio_balloon_class,
 	&virtio_blk_class,
 	&virtio_rng_class,
 };
@@ -39,6 +41,9 @@ static int create(struct machine *m, const struct device_env *env,
 	const struct device_class *class = find_class(option->option);
 	if (!class)
 		return err_set(err, EINVAL, "no device is called '%s'", option->option);
+	if (class->single && count_class(m, class))
+		return err_set(err, EEXIST, "%s: given twice, but a machine has one at most",
+			option->option);
 	struct keyval *args;
 	int rc = keyval_parse(option->text, class->implied_key, class->keys, &args, err);
 	if (rc < 0)

@@ -3,6 +3,8 @@
 #include "mem/gmem.h"
 
 #include <abi/layout.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
 #include <linux/memfd.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,6 +68,7 @@ int gmem_new(uint64_t size, bool hugepages, struct gmem **ret, struct lacuna_err
 	m->fd = TAKE_FD(fd);
 	m->map = map;
 	m->map_size = m->size = size;
+	m->page = grain;
 	m->region_count = gmem_split(size, m->region);
 	uint8_t *hva = map;
 	for (unsigned i = 0; i < m->region_count; i++) {
@@ -117,4 +120,21 @@ int gmem_write(const struct gmem *m, gpa_t gpa, const void *buf, size_t len)
 		return -EFAULT;
 	memcpy(p, buf, len);
 	return 0;
+}
+
+uint64_t gmem_discard(const struct gmem *m, const void *hva, size_t len)
+{
+	uintptr_t at = (uintptr_t)hva, map = (uintptr_t)m->map;
+	if (m->fd < 0 || at < map || at - map > m->map_size || len > m->map_size - (at - map))
+		return 0;
+	/* hugetlbfs would zero what is left of a page at either end, and keep it. */
+	uint64_t from = align_up(at - map, m->page), to = align_down(at - map + len, m->page);
+	if (from >= to)
+		return 0;
+	int rc;
+	do
+		rc = fallocate(m->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from,
+			(off_t)(to - from));
+	while (rc < 0 && errno == EINTR);
+	return rc < 0 ? 0 : to - from;
 }

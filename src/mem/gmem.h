@@ -30,6 +30,7 @@ struct gmem {
 	struct gmem_region region[2];
 	unsigned region_count;
 	uint64_t size; /* bytes in all */
+	uint64_t page; /* what the host backs it with: 4 KiB or 2 MiB */
 	int fd;        /* the memfd, or -1 */
 	uint8_t *map;
 	uint64_t map_size;
@@ -53,6 +54,13 @@ void *gmem_ptr(const struct gmem *m, gpa_t gpa, size_t len);
  * (then nothing is copied). */
 int gmem_read(const struct gmem *m, gpa_t gpa, void *buf, size_t len);
 int gmem_write(const struct gmem *m, gpa_t gpa, const void *buf, size_t len);
+
+/*
+ * Gives the host pages that lie wholly inside [@hva, @hva + @len) back to the host; they read as
+ * zeros from then on. Returns how many bytes these are: 0 where the range is not RAM, holds no
+ * whole page, or the host refuses. May take long for large ranges.
+ */
+uint64_t gmem_discard(const struct gmem *m, const void *hva, size_t len);
 
 /* How @size bytes of RAM are split around the hole: fills up to two (gpa, size) pairs, returns how
  * many. Pure. */

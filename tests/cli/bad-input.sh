@@ -149,6 +149,12 @@ chmod 444 "$tmp/disk"
 # shellcheck disable=SC2086 # a command and its options
 refused "read-only file as a writable disk" "can't be written to: make it writable or add readonly=on" \
 	$owner_only "$LACUNA" run --disk "$tmp/disk"
+run "balloon of all memory" "balloon0: size: 256M is all of the guest's memory or more: give less than 256" --balloon 256M
+run "balloon of half a page" "balloon0: size: 2K is not a multiple of 4K" --balloon size=2K
+run "balloon in nonsense" "balloon0: size: 'big' is not a size" --balloon=big
+run "balloon reporting in nonsense" "balloon0: reporting: 'yes' is neither on nor off" --balloon reporting=yes
+run "unknown balloon key" "balloon: unknown key 'target'; known are: size, deflate-on-oom" --balloon target=1M
+run "two balloons" "balloon: given twice, but a machine has one at most" --balloon --balloon size=4K
 run "value for the entropy device" "--rng takes no value" --rng=source=/dev/random
 
 # --- the host
