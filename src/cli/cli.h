@@ -22,6 +22,7 @@ int fail_error(struct lacuna_error *err);
 /* The commands: argv[0] is the command's name; the result is the exit status. */
 int command_run(int argc, char **argv);
 int command_dump(int argc, char **argv);
+int command_control(int argc, char **argv);
 int command_doctor(int argc, char **argv);
 
 /* True if descriptor @fd (0 to 2) was open when lacuna was started. */

@@ -28,6 +28,7 @@ static const struct command {
 	{ "run", "[OPTIONS]", "run a virtual machine until it ends", command_run },
 	{ "dump", "WHAT... --out DIR [OPTIONS]", "write what a guest would be given to files",
 		command_dump },
+	{ "control", "SOCKET REQUEST", "ask something of a running machine", command_control },
 	{ "doctor", "", "say what this host's KVM offers", command_doctor },
 	{ "bench", "", "not in this version yet", command_bench },
 	{ "help", "[COMMAND]", "show this text, or the options of a command", command_help },
@@ -77,7 +78,7 @@ static int command_help(int argc, char **argv)
 		const struct command *c = find_command(argv[1]);
 		if (!c)
 			return fail("unknown command '%s'; see 'lacuna help'", argv[1]);
-		if (c->run == command_run || c->run == command_dump) {
+		if (c->run == command_run || c->run == command_dump || c->run == command_control) {
 			char *args[] = { argv[1], (char *)"--help", NULL };
 			return c->run(2, args);
 		}

@@ -6,19 +6,22 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/control.h"
 #include "cli/opts.h"
 #include "cli/signals.h"
 #include "cli/stats_json.h"
 #include "cli/terminal.h"
 
 struct run_options {
-	const char *stats_file;
+	const char *stats_file, *control;
 	bool verbose, stdio; /* stdio: the guest's serial port is the terminal's, or the pipe's */
 };
 
 static const struct opt run_opts[] = {
 	{ "stats-file", "FILE", "none",
 		.help = "write statistics there when the machine ends; -: stdout" },
+	{ "control", "SOCKET", "none",
+		.help = "make a Unix socket there that 'lacuna control' talks to" },
 	{ "verbose", .value = OPT_NO_VALUE, .help = "tell on stderr what the guest does wrong" },
 	{ 0 },
 };
@@ -26,12 +29,14 @@ static const struct opt run_opts[] = {
 static int set_option(void *opaque, const char *name, const char *value)
 {
 	struct run_options *o = opaque;
-	if (!strcmp(name, "verbose"))
+	if (!strcmp(name, "verbose")) {
 		o->verbose = true;
-	else if (o->stats_file)
+		return STATUS_OK;
+	}
+	const char **file = !strcmp(name, "control") ? &o->control : &o->stats_file;
+	if (*file)
 		return fail("%s: given twice", name);
-	else
-		o->stats_file = value;
+	*file = value;
 	return STATUS_OK;
 }
 
@@ -58,7 +63,9 @@ static int configure(struct lacuna_config *config, struct run_options *o, int ar
 		config, print_log, NULL, o->verbose ? LACUNA_LOG_DEBUG : LACUNA_LOG_WARNING);
 	if (o->stdio && !was_open(STDOUT_FILENO))
 		return fail("serial: standard output is closed; redirect it or give --serial off");
-	return o->stats_file ? stats_file_open(o->stats_file) : STATUS_OK;
+	if (o->control)
+		status = control_open(o->control);
+	return status == STATUS_OK && o->stats_file ? stats_file_open(o->stats_file) : status;
 }
 
 /* How the machine ended, as an exit status and, where something went wrong, a line on stderr. */
@@ -92,12 +99,17 @@ static int run(struct lacuna_vm *vm, const struct run_options *o)
 	if (o->stdio && terminal_open())
 		fprintf(stderr, "lacuna: all keys go to the guest; Ctrl-a x ends it\n");
 	int rc = lacuna_vm_start(vm, &err);
+	int status = rc == 0 ? control_start(vm) : STATUS_OK;
+	if (status != STATUS_OK)
+		lacuna_vm_stop(vm);
 	if (rc == 0)
 		rc = lacuna_vm_wait(vm, &reason, &code, &err);
+	control_close();
 	terminal_close();
 	if (rc < 0)
 		return fail_error(err);
-	int status = report_end(vm, reason, code);
+	if (status == STATUS_OK)
+		status = report_end(vm, reason, code);
 	int written = stats_file_write(vm);
 	return status == STATUS_OK ? written : status;
 }
@@ -136,6 +148,7 @@ int command_run(int argc, char **argv)
 		status = run(vm, &o);
 	}
 	signals_close();
+	control_close();
 	stats_file_discard();
 	lacuna_vm_free(vm);
 	return status;

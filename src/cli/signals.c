@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/control.h"
 #include "cli/stats_json.h"
 #include "cli/terminal.h"
 
@@ -28,6 +29,7 @@ static void ask_for_end(int sig)
 	} else if (phase == MAKING) { /* nothing of the machine needs saving */
 		terminal_close();
 		stats_file_discard();
+		control_close();
 		_exit(sig == SIGHUP ? STATUS_FAILED : STATUS_SIGNAL + sig);
 	}
 	pthread_mutex_unlock(&lock);

@@ -100,7 +100,7 @@ static json_t *kvm_counters(const struct lacuna_vm *vm)
 	return json_null();
 }
 
-static json_t *build(const struct lacuna_vm *vm)
+json_t *stats_json(const struct lacuna_vm *vm)
 {
 	struct lacuna_stats s = { .size = sizeof(s) };
 	lacuna_vm_stats(vm, &s);
@@ -143,7 +143,7 @@ int stats_file_write(const struct lacuna_vm *vm)
 {
 	if (stats_fd < 0)
 		return STATUS_OK;
-	json_t *object = build(vm);
+	json_t *object = stats_json(vm);
 	char *text = object ? json_dumps(object, JSON_INDENT(2)) : NULL;
 	json_decref(object);
 	int status = STATUS_OK;

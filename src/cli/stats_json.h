@@ -4,7 +4,11 @@
 #ifndef CLI_STATS_JSON_H
 #define CLI_STATS_JSON_H
 
+#include <jansson.h>
 #include <lacuna/vm.h>
+
+/* The numbers of @vm, as they are now; NULL when memory is short. The caller owns it. */
+json_t *stats_json(const struct lacuna_vm *vm);
 
 /*
  * Opens what is to become @path ("-": standard output), so that a missing folder is told before a

@@ -30,10 +30,14 @@ static_assert(sizeof(struct kvm_pre_fault_memory) == _IOC_SIZE(KVM_PRE_FAULT_MEM
 int kvm_vcpu_init(
 	struct kvm_vcpu *vcpu, struct kvm_vm *vm, unsigned index, struct lacuna_error **err)
 {
-	*vcpu = (struct kvm_vcpu){ .fd = -1, .index = index, .run_size = vm->run_size };
+	*vcpu = (struct kvm_vcpu){
+		.fd = -1, .stats_fd = -1, .index = index, .run_size = vm->run_size
+	};
 	vcpu->fd = ioctl(vm->fd, KVM_CREATE_VCPU, (unsigned long)index);
 	if (vcpu->fd < 0)
 		return err_errno(err, "create vCPU %u", index);
+	if (vm->stats)
+		vcpu->stats_fd = kvm_stats_open(vcpu->fd);
 	void *run =
 		mmap(NULL, (size_t)vm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
 	if (run == MAP_FAILED)
@@ -47,6 +51,7 @@ void kvm_vcpu_done(struct kvm_vcpu *vcpu)
 	if (vcpu->run)
 		munmap(vcpu->run, (size_t)vcpu->run_size);
 	vcpu->run = NULL;
+	fd_close(&vcpu->stats_fd);
 	fd_close(&vcpu->fd);
 }
 

@@ -16,7 +16,7 @@ struct kvm_run;
 struct kvm_cpuid2;
 
 struct kvm_vcpu {
-	int fd;
+	int fd, stats_fd; /* stats_fd: -1 if KVM keeps none */
 	unsigned index; /* and APIC id */
 	struct kvm_run *run;
 	int run_size;

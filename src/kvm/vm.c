@@ -178,11 +178,14 @@ static int read_descriptors(int stats_fd, const struct kvm_stats_header *h,
 	return rc;
 }
 
-int kvm_read_stats(int fd, void (*fn)(void *opaque, const char *name, uint64_t value), void *opaque)
+int kvm_stats_open(int fd)
 {
-	AUTO_CLOSE int stats_fd = ioctl(fd, KVM_GET_STATS_FD, NULL);
-	if (stats_fd < 0)
-		return -ENOTSUP;
+	return ioctl(fd, KVM_GET_STATS_FD, NULL);
+}
+
+int kvm_stats_read(
+	int stats_fd, void (*fn)(void *opaque, const char *name, uint64_t value), void *opaque)
+{
 	struct kvm_stats_header header;
 	if (pread(stats_fd, &header, sizeof(header), 0) != sizeof(header))
 		return -EIO;

@@ -48,9 +48,11 @@ struct kvm_msi_route {
 int kvm_vm_set_routes(struct kvm_vm *vm, const struct kvm_msi_route *msi, unsigned count,
 	struct lacuna_error **err);
 
-/* The binary statistics of a VM or vCPU descriptor (api.rst, KVM_GET_STATS_FD), one call per scalar
- * counter. */
-int kvm_read_stats(
-	int fd, void (*fn)(void *opaque, const char *name, uint64_t value), void *opaque);
+/* A descriptor for the binary statistics of a VM or vCPU (api.rst, KVM_GET_STATS_FD), or -1. Like
+ * every call on a vCPU it waits while that runs. */
+int kvm_stats_open(int fd);
+/* Reads them: one call of @fn per scalar counter. Never waits. */
+int kvm_stats_read(
+	int stats_fd, void (*fn)(void *opaque, const char *name, uint64_t value), void *opaque);
 
 #endif

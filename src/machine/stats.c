@@ -5,6 +5,7 @@
 
 #include "machine/private.h"
 #include "util/bytes.h"
+#include "util/fd.h"
 #include "util/thread.h"
 
 static uint64_t get(const _Atomic uint64_t *counter)
@@ -102,12 +103,13 @@ static void add(void *opaque, const char *name, uint64_t value)
 int machine_kvm_stats(const struct machine *m,
 	void (*fn)(void *opaque, const char *name, uint64_t value), void *opaque)
 {
-	if (!m->vm.stats)
+	AUTO_CLOSE int vm_stats = m->vm.stats ? kvm_stats_open(m->vm.fd) : -1;
+	if (vm_stats < 0)
 		return -ENOTSUP;
 	struct sums sums = { .count = 0 };
-	int rc = kvm_read_stats(m->vm.fd, add, &sums);
+	int rc = kvm_stats_read(vm_stats, add, &sums);
 	for (unsigned i = 0; i < m->vcpu_count && rc == 0; i++)
-		rc = kvm_read_stats(m->vcpu[i].kvm.fd, add, &sums);
+		rc = kvm_stats_read(m->vcpu[i].kvm.stats_fd, add, &sums);
 	if (rc == 0 && sums.failed)
 		rc = -ENOMEM;
 	for (size_t i = 0; i < sums.count && rc == 0; i++)
