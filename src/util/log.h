@@ -31,4 +31,8 @@ struct log_limit {
 void log_guest(const struct log *log, struct log_limit *limit, const char *component,
 	const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
+/* As log_warning(), for what may go wrong at every request: at most one line in ten seconds. */
+void log_warning_rarely(const struct log *log, struct log_limit *limit, const char *component,
+	const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+
 #endif

@@ -244,6 +244,12 @@ void virtio_queue_put(struct virtio_device *dev, unsigned queue, const struct vi
 	virtq_push(&dev->queue[queue].ring, chain, written);
 }
 
+void virtio_queue_put_head(
+	struct virtio_device *dev, unsigned queue, uint16_t head, uint32_t written)
+{
+	virtq_push_head(&dev->queue[queue].ring, head, written);
+}
+
 void virtio_queue_signal(struct virtio_device *dev, unsigned queue)
 {
 	if (virtq_wants_interrupt(&dev->queue[queue].ring) && dev->transport)

@@ -129,6 +129,8 @@ bool virtio_queue_pop(struct virtio_device *dev, unsigned queue, struct virtq_ch
 /* Gives it back; the driver learns of it by the next virtio_queue_signal(), one for many. */
 void virtio_queue_put(struct virtio_device *dev, unsigned queue, const struct virtq_chain *chain,
 	uint32_t written);
+void virtio_queue_put_head(
+	struct virtio_device *dev, unsigned queue, uint16_t head, uint32_t written);
 /* Interrupts if the driver wants that for what was given back since the last call. */
 void virtio_queue_signal(struct virtio_device *dev, unsigned queue);
 /* Both in one. */

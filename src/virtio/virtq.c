@@ -222,6 +222,11 @@ int virtq_pop(struct virtq *q, struct virtq_chain *ret)
 
 void virtq_push(struct virtq *q, const struct virtq_chain *chain, uint32_t written)
 {
+	virtq_push_head(q, chain->head, written);
+}
+
+void virtq_push_head(struct virtq *q, uint16_t head, uint32_t written)
+{
 	le32 *entry = gmem_ptr(q->mem,
 		q->device + RING_ENTRIES + USED_ENTRY * (uint64_t)(q->next_used & (q->size - 1u)),
 		USED_ENTRY);
@@ -229,7 +234,7 @@ void virtq_push(struct virtq *q, const struct virtq_chain *chain, uint32_t writt
 		broken(q, "a ring is not in RAM");
 		return;
 	}
-	WRITE_ONCE(entry[0], htole32(chain->head));
+	WRITE_ONCE(entry[0], htole32(head));
 	WRITE_ONCE(entry[1], htole32(written));
 	q->next_used++;
 	/* Releases the entry and the data: pairs with the driver's barrier between seeing the used
@@ -336,8 +341,14 @@ bool virtq_chain_write(const struct virtq_chain *c, uint32_t offset, const void 
 {
 	if (offset > c->in_size || len > c->in_size - offset)
 		return false;
+	virtq_iov_write(c->iov + c->out_count, offset, buf, len);
+	return true;
+}
+
+void virtq_iov_write(const struct iovec *iov, uint32_t offset, const void *buf, uint32_t len)
+{
 	const uint8_t *from = buf;
-	for (const struct iovec *v = c->iov + c->out_count; len; v++) {
+	for (const struct iovec *v = iov; len; v++) {
 		if (offset >= v->iov_len) {
 			offset -= (uint32_t)v->iov_len;
 			continue;
@@ -348,5 +359,4 @@ bool virtq_chain_write(const struct virtq_chain *c, uint32_t offset, const void 
 		len -= n;
 		offset = 0;
 	}
-	return true;
 }

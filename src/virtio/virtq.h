@@ -53,6 +53,8 @@ int virtq_pop(struct virtq *q, struct virtq_chain *ret);
 
 /* Gives a chain back, @written bytes from the start of its writable part having been filled. */
 void virtq_push(struct virtq *q, const struct virtq_chain *chain, uint32_t written);
+/* The same for a device that has kept no more of the chain than its head. */
+void virtq_push_head(struct virtq *q, uint16_t head, uint32_t written);
 
 /* True when the driver wants to be interrupted for what was pushed since the last call. */
 bool virtq_wants_interrupt(struct virtq *q);
@@ -73,5 +75,8 @@ unsigned virtq_chain_out(const struct virtq_chain *c, uint32_t offset, uint32_t 
 	struct iovec ret[VIRTQ_SIZE_MAX]);
 unsigned virtq_chain_in(const struct virtq_chain *c, uint32_t offset, uint32_t len,
 	struct iovec ret[VIRTQ_SIZE_MAX]);
+
+/* Writes into what virtq_chain_in() has returned, which holds @offset + @len bytes at least. */
+void virtq_iov_write(const struct iovec *iov, uint32_t offset, const void *buf, uint32_t len);
 
 #endif
