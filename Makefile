@@ -52,7 +52,8 @@ LAC_CFLAGS += -Werror
 endif
 
 JANSSON := $(shell $(PKG_CONFIG) --libs jansson 2>/dev/null || echo -ljansson)
-LAC_LIBS := $(JANSSON)
+URING := $(shell $(PKG_CONFIG) --libs liburing 2>/dev/null || echo -luring)
+LAC_LIBS := $(JANSSON) $(URING)
 
 # --- sources: sorted, found by folder -------------------------------------------------------------------------------
 lib_src := $(sort $(wildcard src/util/*.c src/kvm/*.c src/loop/*.c src/mem/*.c src/backend/*.c src/bus/*.c \

@@ -3,8 +3,8 @@
 #include "backend/disk.h"
 
 #include <fcntl.h>
-#include <linux/falloc.h>
 #include <linux/fs.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -15,6 +15,7 @@
 #include "util/fd.h"
 
 #define FILE_PHYSICAL 4096u /* page cache and common file systems */
+#define ALIGN_MAX     4096u /* no host asks for more */
 
 static int open_path(const char *path, bool readonly, struct lacuna_error **err)
 {
@@ -65,57 +66,136 @@ static int lock(int fd, const char *path, bool readonly, struct lacuna_error **e
 	}
 }
 
-static int measure(struct disk *d, const char *path, struct lacuna_error **err)
+/* The host's idea of the size. */
+static int host_size(const struct disk *d, uint64_t *ret)
+{
+	struct stat st;
+	if (d->device)
+		return ioctl(d->fd, BLKGETSIZE64, ret) < 0 ? -errno : 0;
+	if (fstat(d->fd, &st) < 0)
+		return -errno;
+	*ret = (uint64_t)st.st_size;
+	return 0;
+}
+
+static int measure(struct disk *d, struct lacuna_error **err)
 {
 	struct stat st;
 	if (fstat(d->fd, &st) < 0)
-		return err_errno(err, "disk '%s'", path);
+		return err_errno(err, "disk '%s'", d->path);
 	if (S_ISDIR(st.st_mode))
-		return err_set(err, EISDIR, "disk '%s' is a directory: name a file in it", path);
+		return err_set(err, EISDIR, "disk '%s' is a directory: name a file in it", d->path);
 	if (S_ISBLK(st.st_mode)) {
 		int block = 0;
 		unsigned physical = 0;
 		d->device = true;
-		if (ioctl(d->fd, BLKGETSIZE64, &d->size) < 0 ||
-			ioctl(d->fd, BLKSSZGET, &block) < 0 ||
-			ioctl(d->fd, BLKPBSZGET, &physical) < 0)
-			return err_errno(err, "disk '%s': size", path);
+		if (ioctl(d->fd, BLKSSZGET, &block) < 0 || ioctl(d->fd, BLKPBSZGET, &physical) < 0)
+			return err_errno(err, "disk '%s': block size", d->path);
 		d->block_size = block < (int)DISK_SECTOR ? DISK_SECTOR : (uint32_t)block;
 		d->physical_size = physical < d->block_size ? d->block_size : physical;
 	} else if (S_ISREG(st.st_mode)) {
-		d->size = (uint64_t)st.st_size;
 		d->block_size = DISK_SECTOR;
 		d->physical_size = FILE_PHYSICAL;
 	} else {
-		return err_set(err, EINVAL, "disk '%s' is neither a file nor a block device", path);
-	}
-	if (!d->size)
 		return err_set(
-			err, EINVAL, "disk '%s' is empty: give it a size with truncate -s", path);
-	if (d->size % d->block_size)
-		return err_set(err, EINVAL,
-			"disk '%s' has %llu bytes, not a multiple of %u: pad it with truncate -s %%%u",
-			path, (unsigned long long)d->size, d->block_size, d->block_size);
+			err, EINVAL, "disk '%s' is neither a file nor a block device", d->path);
+	}
+	uint64_t size = 0;
+	int rc = host_size(d, &size);
+	if (rc < 0) {
+		errno = -rc;
+		return err_errno(err, "disk '%s': size", d->path);
+	}
+	d->size = size;
+	if (!size)
+		return err_set(err, EINVAL, "disk '%s' is empty: give it a size with truncate -s",
+			d->path);
 	return 0;
 }
 
-int disk_open(const char *path, bool readonly, struct disk **ret, struct lacuna_error **err)
+static int check_size(const struct disk *d, struct lacuna_error **err)
 {
-	AUTO_CLOSE int fd = open_path(path, readonly, err);
-	if (fd < 0)
-		return fd;
-	struct disk d = { .fd = fd, .readonly = readonly };
-	int rc = measure(&d, path, err);
-	if (!rc)
-		rc = lock(fd, path, readonly, err);
-	if (rc < 0)
-		return rc;
-	struct disk *disk = malloc(sizeof(*disk));
-	if (!disk)
+	uint64_t size = d->size;
+	if (size % d->block_size == 0)
+		return 0;
+	return err_set(err, EINVAL,
+		"disk '%s' has %llu bytes, not a multiple of %u%s: pad it with truncate -s %%%u",
+		d->path, (unsigned long long)size, d->block_size,
+		d->direct_fd >= 0 ? ", which direct=on needs here" : "", d->block_size);
+}
+
+/* What no interface tells on every kernel: the least alignment with which a read is accepted. */
+static int probe_alignment(struct disk *d)
+{
+	uint8_t *buf = aligned_alloc(ALIGN_MAX, 2 * (size_t)ALIGN_MAX);
+	if (!buf)
+		return -ENOMEM;
+	int rc = -EINVAL;
+	for (uint32_t align = DISK_SECTOR; align <= ALIGN_MAX && rc == -EINVAL; align *= 2) {
+		/* aligned so much and no more */
+		rc = pread(d->direct_fd, buf + align, align, 0) < 0 ? -errno : 0;
+		if (rc == 0)
+			d->align = align;
+	}
+	free(buf);
+	return rc;
+}
+
+static int open_direct(struct disk *d, struct lacuna_error **err)
+{
+	char self[32];
+	snprintf(self, sizeof(self), "/proc/self/fd/%d", d->fd);
+	d->direct_fd = open(self, (d->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_DIRECT);
+	int rc = d->direct_fd < 0 ? -errno : probe_alignment(d);
+	if (rc == -EINVAL || rc == -EOPNOTSUPP)
+		return err_set(err, EINVAL,
+			"disk '%s': its file system has no direct I/O: leave direct=on out",
+			d->path);
+	if (rc < 0) {
+		errno = -rc;
+		return err_errno(err, "disk '%s': direct I/O", d->path);
+	}
+	if (d->align > d->block_size)
+		d->block_size = d->align;
+	if (d->block_size > d->physical_size)
+		d->physical_size = d->block_size;
+	return 0;
+}
+
+static int prepare(struct disk *d, const char *path, bool direct, struct lacuna_error **err)
+{
+	d->path = strdup(path);
+	if (!d->path)
 		return err_nomem(err);
-	*disk = d;
-	(void)TAKE_FD(fd);
-	*ret = disk;
+	d->fd = open_path(path, d->readonly, err);
+	if (d->fd < 0)
+		return d->fd;
+	int rc = measure(d, err);
+	/* Now it is known not to be a FIFO; for a disk, io_uring would take the flag to mean that
+	 * nothing may wait. */
+	if (rc == 0 && fcntl(d->fd, F_SETFL, 0) < 0)
+		rc = err_errno(err, "disk '%s'", path);
+	if (rc == 0 && direct)
+		rc = open_direct(d, err);
+	if (rc == 0)
+		rc = check_size(d, err);
+	return rc < 0 ? rc : lock(d->fd, path, d->readonly, err);
+}
+
+int disk_open(
+	const char *path, bool readonly, bool direct, struct disk **ret, struct lacuna_error **err)
+{
+	struct disk *d = calloc(1, sizeof(*d));
+	if (!d)
+		return err_nomem(err);
+	d->fd = d->direct_fd = -1;
+	d->readonly = readonly;
+	int rc = prepare(d, path, direct, err);
+	if (rc < 0) {
+		disk_close(d);
+		return rc;
+	}
+	*ret = d;
 	return 0;
 }
 
@@ -123,136 +203,34 @@ void disk_close(struct disk *disk)
 {
 	if (!disk)
 		return;
+	/* Closing would do, but a ring that is on its way out may still have the file open. */
+	struct flock l = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
+	fcntl(disk->fd, F_OFD_SETLK, &l);
+	fd_close(&disk->direct_fd);
 	fd_close(&disk->fd);
+	free(disk->path);
 	free(disk);
 }
 
-static bool inside(const struct disk *d, uint64_t offset, uint64_t len)
+int disk_grow(struct disk *d, uint64_t size, struct lacuna_error **err)
 {
-	return offset <= d->size && len <= d->size - offset;
-}
-
-/* --- reading and writing --- */
-
-typedef ssize_t (*transfer_fn)(int fd, const struct iovec *iov, int count, off_t offset);
-
-/* The kernel may move less than asked, by a signal or beyond 2 GiB: goes on where it stopped. */
-static int transfer(
-	const struct disk *d, transfer_fn fn, struct iovec *iov, unsigned count, uint64_t offset)
-{
-	uint64_t len = 0;
-	for (unsigned i = 0; i < count; i++)
-		len += iov[i].iov_len;
-	if (!inside(d, offset, len))
-		return -EINVAL;
-	while (len) {
-		ssize_t n = fn(d->fd, iov, (int)count, (off_t)offset);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (!n) /* somebody truncated the file */
-			return -EIO;
-		offset += (uint64_t)n;
-		len -= (uint64_t)n;
-		while (count && (size_t)n >= iov->iov_len) {
-			n -= (ssize_t)iov->iov_len;
-			iov++;
-			count--;
-		}
-		if (count) {
-			iov->iov_base = (uint8_t *)iov->iov_base + n;
-			iov->iov_len -= (size_t)n;
-		}
+	uint64_t now = d->size, host = 0;
+	if (size < now)
+		return err_set(err, EINVAL, "'%s' has %llu bytes and can only grow: not to %llu",
+			d->path, (unsigned long long)now, (unsigned long long)size);
+	if (size % d->block_size || size > INT64_MAX)
+		return err_set(err, EINVAL, "size %llu is not a multiple of %u, or too large",
+			(unsigned long long)size, d->block_size);
+	int rc = host_size(d, &host);
+	if (rc < 0) {
+		errno = -rc;
+		return err_errno(err, "'%s': size", d->path);
 	}
+	if (host < size && (d->device || d->readonly))
+		return err_set(err, EINVAL, "'%s' has %llu bytes: grow it on the host first",
+			d->path, (unsigned long long)host);
+	if (host < size && ftruncate(d->fd, (off_t)size) < 0)
+		return err_errno(err, "grow '%s' to %llu bytes", d->path, (unsigned long long)size);
+	d->size = size;
 	return 0;
-}
-
-int disk_read(const struct disk *disk, struct iovec *iov, unsigned count, uint64_t offset)
-{
-	return transfer(disk, preadv, iov, count, offset);
-}
-
-int disk_write(const struct disk *disk, struct iovec *iov, unsigned count, uint64_t offset)
-{
-	return disk->readonly ? -EROFS : transfer(disk, pwritev, iov, count, offset);
-}
-
-int disk_flush(const struct disk *disk)
-{
-	while (fdatasync(disk->fd) < 0)
-		if (errno != EINTR)
-			return -errno;
-	return 0;
-}
-
-/* --- ranges without data --- */
-
-static int allocate(const struct disk *d, int mode, uint64_t offset, uint64_t len)
-{
-	while (fallocate(d->fd, mode | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)len) < 0)
-		if (errno != EINTR)
-			return -errno;
-	return 0;
-}
-
-/* True when the host says "can't", not "went wrong". */
-static bool unsupported(int rc)
-{
-	return rc == -EOPNOTSUPP || rc == -ENOSYS || rc == -EINVAL || rc == -ENODEV;
-}
-
-static int check_change(const struct disk *disk, uint64_t offset, uint64_t len)
-{
-	if (disk->readonly)
-		return -EROFS;
-	return inside(disk, offset, len) ? 0 : -EINVAL;
-}
-
-int disk_discard(const struct disk *disk, uint64_t offset, uint64_t len)
-{
-	int rc = check_change(disk, offset, len);
-	if (rc < 0 || !len)
-		return rc;
-	if (disk->device) {
-		uint64_t range[2] = { offset, len };
-		rc = ioctl(disk->fd, BLKDISCARD, range) < 0 ? -errno : 0;
-	} else {
-		rc = allocate(disk, FALLOC_FL_PUNCH_HOLE, offset, len);
-	}
-	return unsupported(rc) ? 0 : rc;
-}
-
-static int write_zeroes_slowly(const struct disk *disk, uint64_t offset, uint64_t len)
-{
-	static const uint8_t zeroes[64 * KIB];
-	while (len) {
-		struct iovec iov[16];
-		unsigned count = 0;
-		uint64_t step = 0;
-		for (; count < ARRAY_SIZE(iov) && step < len; count++) {
-			uint64_t n = min_u64(sizeof(zeroes), len - step);
-			iov[count] = (struct iovec){ (void *)(uintptr_t)zeroes, n };
-			step += n;
-		}
-		int rc = disk_write(disk, iov, count, offset);
-		if (rc < 0)
-			return rc;
-		offset += step;
-		len -= step;
-	}
-	return 0;
-}
-
-int disk_write_zeroes(const struct disk *disk, uint64_t offset, uint64_t len, bool unmap)
-{
-	int rc = check_change(disk, offset, len);
-	if (rc < 0 || !len)
-		return rc;
-	rc = unmap ? allocate(disk, FALLOC_FL_PUNCH_HOLE, offset, len) : -EOPNOTSUPP;
-	if (unsupported(rc))
-		rc = allocate(disk, FALLOC_FL_ZERO_RANGE, offset, len);
-	if (unsupported(rc))
-		rc = write_zeroes_slowly(disk, offset, len);
-	return rc;
 }

@@ -23,7 +23,11 @@ const struct opt machine_opts[] = {
 	{ "hugepages", "on|off", "off", .value = OPT_MAY_HAVE_VALUE, .implied = "on",
 		.help = "take guest RAM from the host's hugetlb pool" },
 	{ "disk", "path=FILE[,KEY=VALUE]...", .many = true,
-		.help = "virtio block device; readonly=on|off [off], serial=TEXT [none]" },
+		.help = "virtio block device; readonly=on|off [off], serial=TEXT [none],\n"
+			"direct=on|off [off]: past the host's page cache\n"
+			"cache=writeback|writethrough [writeback]\n"
+			"queues=1..16 [1], iops=N, bw=SIZE (a second) [no limits]\n"
+			"aio=auto|io_uring|threads [auto]: how the host carries out requests" },
 	{ "balloon", "[size=SIZE][,KEY=VALUE]...", .value = OPT_MAY_HAVE_VALUE, .implied = "",
 		.help = "virtio memory balloon; size: what it takes from the guest [0];\n"
 			"deflate-on-oom=on|off [off]; reporting=on|off [on]: memory that the\n"

@@ -8,11 +8,14 @@
 
 #include "util/bytes.h"
 
+#define BLK_F_SIZE_MAX     (1ull << 1)
 #define BLK_F_SEG_MAX      (1ull << 2)
 #define BLK_F_RO           (1ull << 5)
 #define BLK_F_BLK_SIZE     (1ull << 6)
 #define BLK_F_FLUSH        (1ull << 9)
 #define BLK_F_TOPOLOGY     (1ull << 10)
+#define BLK_F_CONFIG_WCE   (1ull << 11)
+#define BLK_F_MQ           (1ull << 12)
 #define BLK_F_DISCARD      (1ull << 13)
 #define BLK_F_WRITE_ZEROES (1ull << 14)
 
@@ -71,6 +74,7 @@ static_assert(sizeof(struct blk_range) == 16, "virtio 1.2, 5.2.6");
 #define BLK_RANGE_UNMAP 1u
 
 /* Bounds of one request, told to the driver: they keep a request, and so a reset, short. */
+#define BLK_SIZE_MAX            (1u << 20) /* of a buffer */
 #define BLK_MAX_RANGES          16u
 #define BLK_MAX_DISCARD_SECTORS (1u << 22) /* 2 GiB */
 #define BLK_MAX_ZERO_SECTORS    (1u << 16) /* 32 MiB: may have to be written */

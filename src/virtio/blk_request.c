@@ -1,17 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Requests of a block device (virtio 1.2, 5.2.6): from a chain to calls on the disk. */
-#include <assert.h>
+/* Requests of a block device (virtio 1.2, 5.2.6): from a chain to what the disk is asked to do. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "util/bytes.h"
 #include "virtio/blk.h"
-#include "virtio/blk_layout.h"
-
-static int status_of(int rc)
-{
-	return rc < 0 ? BLK_S_IOERR : BLK_S_OK;
-}
 
 /* Whether @sectors from @sector on are on the disk; no sum that could wrap. */
 static bool on_disk(const struct disk *disk, uint64_t sector, uint64_t sectors)
@@ -20,117 +14,145 @@ static bool on_disk(const struct disk *disk, uint64_t sector, uint64_t sectors)
 	return sector <= capacity && sectors <= capacity - sector;
 }
 
-static int read_data(const struct blk_target *t, const struct virtq_chain *c, uint64_t sector,
-	uint32_t len, uint32_t *ret_filled)
+/* The request ends here, with this status. */
+static int answer(struct blk_request *r, uint8_t status)
 {
-	struct iovec iov[VIRTQ_SIZE_MAX];
-	if (c->out_size != sizeof(struct blk_header) || len % DISK_SECTOR ||
+	r->status = status;
+	return 0;
+}
+
+static int transfer(const struct blk_target *t, const struct virtq_chain *c, struct blk_request *r,
+	uint64_t sector)
+{
+	bool in = r->type == BLK_T_IN;
+	uint32_t header = sizeof(struct blk_header);
+	uint32_t len = in ? r->room : c->out_size - header;
+	unsigned count = in ? c->in_count : c->out_count;
+	if ((in ? c->out_size != header : r->room > 0 || t->disk->readonly) || len % DISK_SECTOR ||
 		!on_disk(t->disk, sector, len / DISK_SECTOR))
-		return BLK_S_IOERR;
-	unsigned count = virtq_chain_in(c, 0, len, iov);
-	int rc = disk_read(t->disk, iov, count, sector * DISK_SECTOR);
-	if (!rc)
-		*ret_filled = len;
-	return status_of(rc);
+		return answer(r, BLK_S_IOERR);
+	if (!len)
+		return answer(r, BLK_S_OK);
+	if (count > BLK_IOV_SMALL)
+		r->iov = malloc(count * sizeof(*r->iov));
+	if (!r->iov)
+		return answer(r, BLK_S_IOERR);
+	r->bytes = len;
+	r->io.op = in ? DISK_READ : DISK_WRITE;
+	r->io.durable = t->write_through;
+	r->io.offset = sector * DISK_SECTOR;
+	r->io.iov = r->iov;
+	r->io.count =
+		in ? virtq_chain_in(c, 0, len, r->iov) : virtq_chain_out(c, header, len, r->iov);
+	return 1;
 }
 
-static int write_data(const struct blk_target *t, const struct virtq_chain *c, uint64_t sector)
+static int flush(const struct virtq_chain *c, struct blk_request *r)
 {
-	struct iovec iov[VIRTQ_SIZE_MAX];
-	uint32_t len = c->out_size - (uint32_t)sizeof(struct blk_header);
-	if (len % DISK_SECTOR || !on_disk(t->disk, sector, len / DISK_SECTOR))
-		return BLK_S_IOERR;
-	unsigned count = virtq_chain_out(c, sizeof(struct blk_header), len, iov);
-	int rc = disk_write(t->disk, iov, count, sector * DISK_SECTOR);
-	if (!rc && t->write_through)
-		rc = disk_flush(t->disk);
-	return status_of(rc);
+	if (r->room || c->out_size != sizeof(struct blk_header))
+		return answer(r, BLK_S_IOERR);
+	r->io.op = DISK_FLUSH;
+	return 1;
 }
 
-static int get_id(
-	const struct blk_target *t, const struct virtq_chain *c, uint32_t len, uint32_t *ret_filled)
+static int get_id(const struct blk_target *t, const struct virtq_chain *c, struct blk_request *r)
 {
-	uint32_t n = len < VIRTIO_BLK_ID_BYTES ? len : VIRTIO_BLK_ID_BYTES;
-	if (!virtq_chain_write(c, 0, t->serial, n))
-		return BLK_S_IOERR;
-	*ret_filled = n;
-	return BLK_S_OK;
+	uint32_t n = (uint32_t)min_u64(r->room, VIRTIO_BLK_ID_BYTES);
+	virtq_chain_write(c, 0, t->serial, n);
+	r->filled = n;
+	return answer(r, BLK_S_OK);
 }
 
 /* Discard and write zeroes: a list of ranges, all of which are looked at before the first is done.
  */
-static int ranges(const struct blk_target *t, const struct virtq_chain *c, bool discard)
+static int ranges(const struct blk_target *t, const struct virtq_chain *c, struct blk_request *r)
 {
 	struct blk_range range[BLK_MAX_RANGES];
+	bool discard = r->type == BLK_T_DISCARD;
 	uint32_t len = c->out_size - (uint32_t)sizeof(struct blk_header);
 	uint32_t max = discard ? BLK_MAX_DISCARD_SECTORS : BLK_MAX_ZERO_SECTORS;
 
+	if (r->room)
+		return answer(r, BLK_S_IOERR);
 	if (!(discard ? t->discard : t->write_zeroes))
-		return BLK_S_UNSUPP;
+		return answer(r, BLK_S_UNSUPP);
 	if (t->disk->readonly || !len || len % sizeof(range[0]) || len > sizeof(range))
-		return BLK_S_IOERR;
+		return answer(r, BLK_S_IOERR);
 	if (!virtq_chain_read(c, sizeof(struct blk_header), range, len))
-		return BLK_S_IOERR;
+		return answer(r, BLK_S_IOERR);
 	unsigned count = len / (unsigned)sizeof(range[0]);
 	for (unsigned i = 0; i < count; i++) {
+		uint64_t sector = le64toh(range[i].sector);
+		uint32_t sectors = le32toh(range[i].num_sectors), flags = le32toh(range[i].flags);
 		/* 5.2.6.2: of the flags only unmap exists, and not for discard */
-		if (le32toh(range[i].flags) & ~(discard ? 0 : BLK_RANGE_UNMAP))
-			return BLK_S_UNSUPP;
-		if (le32toh(range[i].num_sectors) > max ||
-			!on_disk(t->disk, le64toh(range[i].sector), le32toh(range[i].num_sectors)))
-			return BLK_S_IOERR;
+		if (flags & ~(discard ? 0 : BLK_RANGE_UNMAP))
+			return answer(r, BLK_S_UNSUPP);
+		if (sectors > max || !on_disk(t->disk, sector, sectors))
+			return answer(r, BLK_S_IOERR);
+		r->range[i] = (struct disk_range){
+			.offset = sector * DISK_SECTOR,
+			.len = sectors * DISK_SECTOR,
+			.unmap = flags & BLK_RANGE_UNMAP,
+		};
 	}
-	int rc = 0;
-	for (unsigned i = 0; i < count && !rc; i++) {
-		uint64_t offset = le64toh(range[i].sector) * DISK_SECTOR;
-		uint64_t size = le32toh(range[i].num_sectors) * (uint64_t)DISK_SECTOR;
-		rc = discard ? disk_discard(t->disk, offset, size)
-			     : disk_write_zeroes(t->disk, offset, size,
-				       le32toh(range[i].flags) & BLK_RANGE_UNMAP);
-	}
-	if (!rc && !discard && t->write_through)
-		rc = disk_flush(t->disk);
-	return status_of(rc);
+	r->io.op = discard ? DISK_DISCARD : DISK_ZERO;
+	r->io.durable = t->write_through;
+	r->io.range = r->range;
+	r->io.ranges = count;
+	return 1;
 }
+static_assert((uint64_t)BLK_MAX_DISCARD_SECTORS * DISK_SECTOR <= UINT32_MAX, "disk_range.len");
 
-int blk_request(const struct blk_target *t, const struct virtq_chain *c, uint32_t *ret_written)
+int blk_request_parse(
+	const struct blk_target *t, const struct virtq_chain *c, struct blk_request *r)
 {
 	struct blk_header h;
 	if (!c->in_size || !virtq_chain_read(c, 0, &h, sizeof(h)))
 		return -EPROTO;
 
+	/* Not all of it: the arrays are large. */
+	r->io = (struct disk_io){ 0 };
+	r->type = le32toh(h.type);
+	r->head = c->head;
+	r->bytes = r->filled = 0;
+	r->status = BLK_S_OK;
+	r->iov = r->small;
 	/* The status is the last byte of the writable part, whatever the type (5.2.6). */
-	uint32_t room = c->in_size - 1, filled = 0;
-	bool data_in = room > 0;
-	uint8_t status;
-	switch (le32toh(h.type)) {
+	const struct iovec *last = &c->iov[c->out_count + c->in_count - 1];
+	r->room = c->in_size - 1;
+	r->status_at = (struct iovec){ (uint8_t *)last->iov_base + last->iov_len - 1, 1 };
+	switch (r->type) {
 	case BLK_T_IN:
-		status = (uint8_t)read_data(t, c, le64toh(h.sector), room, &filled);
-		break;
 	case BLK_T_OUT:
-		status = data_in ? BLK_S_IOERR : (uint8_t)write_data(t, c, le64toh(h.sector));
-		break;
+		return transfer(t, c, r, le64toh(h.sector));
 	case BLK_T_FLUSH:
-		status = data_in || c->out_size != sizeof(h)
-				 ? BLK_S_IOERR
-				 : (uint8_t)status_of(disk_flush(t->disk));
-		break;
+		return flush(c, r);
 	case BLK_T_GET_ID:
-		status = (uint8_t)get_id(t, c, room, &filled);
-		break;
+		return get_id(t, c, r);
 	case BLK_T_DISCARD:
-		status = data_in ? BLK_S_IOERR : (uint8_t)ranges(t, c, true);
-		break;
 	case BLK_T_WRITE_ZEROES:
-		status = data_in ? BLK_S_IOERR : (uint8_t)ranges(t, c, false);
-		break;
+		return ranges(t, c, r);
 	default:
-		status = BLK_S_UNSUPP;
-		break;
+		return answer(r, BLK_S_UNSUPP);
 	}
-	virtq_chain_write(c, room, &status, 1);
+}
+
+uint32_t blk_request_finish(struct blk_request *r, int rc)
+{
+	if (rc < 0)
+		r->status = BLK_S_IOERR;
+	else if (r->type == BLK_T_IN)
+		r->filled = r->bytes;
+	virtq_iov_write(&r->status_at, 0, &r->status, 1);
+	blk_request_drop(r);
 	/* 2.7.8.2: so many bytes from the start are known to be written; the status only counts
 	 * when nothing before it is missing. */
-	*ret_written = filled == room ? c->in_size : filled;
-	return 0;
+	return r->filled == r->room ? r->room + 1 : r->filled;
+}
+
+void blk_request_drop(struct blk_request *r)
+{
+	if (r->iov != r->small)
+		free(r->iov);
+	r->iov = r->small;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Disks on the host: what is refused and how, transfers, and ranges without data. */
-#include "backend/disk.h"
+#include "backend/disk_io.h"
 
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
@@ -50,7 +50,7 @@ static void check_refusal(bool readonly, int code, const char *words)
 {
 	struct disk *d = NULL;
 	struct lacuna_error *err = NULL;
-	int rc = disk_open(path, readonly, &d, &err);
+	int rc = disk_open(path, readonly, false, &d, &err);
 	cr_expect_eq(rc, -code, "%s: %d", path, rc);
 	cr_expect_null(d);
 	cr_assert_not_null(err);
@@ -59,7 +59,7 @@ static void check_refusal(bool readonly, int code, const char *words)
 	cr_expect_not_null(strstr(lacuna_error_message(err), path));
 	cr_expect_null(strchr(lacuna_error_message(err), '\n'));
 	lacuna_error_free(err);
-	cr_expect_eq(disk_open(path, readonly, &d, NULL), -code, "without an error object");
+	cr_expect_eq(disk_open(path, readonly, false, &d, NULL), -code, "without an error object");
 }
 
 struct size_case {
@@ -91,7 +91,7 @@ ParameterizedTest(struct size_case *c, disk, sizes)
 		return;
 	}
 	struct disk *d;
-	cr_assert_eq(disk_open(path, false, &d, NULL), 0);
+	cr_assert_eq(disk_open(path, false, false, &d, NULL), 0);
 	cr_expect_eq(d->size, (uint64_t)c->size);
 	cr_expect_eq(d->block_size, 512);
 	disk_close(d);
@@ -134,7 +134,7 @@ Test(disk, file_that_may_not_be_written)
 		cr_assert_eq(seteuid(65534), 0);
 	check_refusal(false, EACCES, "readonly=on");
 	struct disk *d;
-	cr_expect_eq(disk_open(path, true, &d, NULL), 0);
+	cr_expect_eq(disk_open(path, true, false, &d, NULL), 0);
 	disk_close(d);
 	cr_assert_eq(seteuid(me), 0);
 }
@@ -158,22 +158,47 @@ ParameterizedTest(struct lock_case *c, disk, locks)
 {
 	struct disk *first, *second;
 	make("a.img", 4096, 0);
-	cr_assert_eq(disk_open(path, c->first_ro, &first, NULL), 0);
+	cr_assert_eq(disk_open(path, c->first_ro, false, &first, NULL), 0);
 	if (c->ok) {
-		cr_assert_eq(disk_open(path, c->second_ro, &second, NULL), 0);
+		cr_assert_eq(disk_open(path, c->second_ro, false, &second, NULL), 0);
 		disk_close(second);
 	} else {
 		check_refusal(c->second_ro, EBUSY, c->second_ro ? "writes to it" : "readonly=on");
 	}
 	disk_close(first);
-	cr_assert_eq(disk_open(path, c->second_ro, &second, NULL), 0, "free again");
+	cr_assert_eq(disk_open(path, c->second_ro, false, &second, NULL), 0, "free again");
 	disk_close(second);
+}
+
+static int transfer_vector(
+	struct disk *d, bool writing, struct iovec *iov, unsigned count, uint64_t offset)
+{
+	struct disk_io io = {
+		.op = writing ? DISK_WRITE : DISK_READ,
+		.iov = iov,
+		.count = count,
+		.offset = offset,
+	};
+	return disk_io_run(d, &io);
 }
 
 static int transfer(struct disk *d, bool writing, void *buf, size_t len, uint64_t offset)
 {
 	struct iovec iov = { buf, len };
-	return writing ? disk_write(d, &iov, 1, offset) : disk_read(d, &iov, 1, offset);
+	return transfer_vector(d, writing, &iov, 1, offset);
+}
+
+static int flush(struct disk *d)
+{
+	struct disk_io io = { .op = DISK_FLUSH };
+	return disk_io_run(d, &io);
+}
+
+static int change(struct disk *d, enum disk_op op, uint64_t offset, uint32_t len, bool unmap)
+{
+	struct disk_range range = { offset, len, unmap };
+	struct disk_io io = { .op = op, .range = &range, .ranges = 1 };
+	return disk_io_run(d, &io);
 }
 
 Test(disk, ranges)
@@ -181,7 +206,7 @@ Test(disk, ranges)
 	uint8_t buf[1024] = { 0 };
 	struct disk *d;
 	make("a.img", 4096, 0);
-	cr_assert_eq(disk_open(path, false, &d, NULL), 0);
+	cr_assert_eq(disk_open(path, false, false, &d, NULL), 0);
 	for (int writing = 0; writing < 2; writing++) {
 		cr_expect_eq(transfer(d, writing, buf, 512, 3584), 0);
 		cr_expect_eq(transfer(d, writing, buf, 0, 4096), 0);
@@ -189,10 +214,10 @@ Test(disk, ranges)
 		cr_expect_eq(transfer(d, writing, buf, 1, 4096), -EINVAL);
 		cr_expect_eq(transfer(d, writing, buf, 1024, UINT64_MAX - 511), -EINVAL);
 	}
-	cr_expect_eq(disk_discard(d, 4096, 1), -EINVAL);
-	cr_expect_eq(disk_discard(d, 512, UINT64_MAX), -EINVAL);
-	cr_expect_eq(disk_write_zeroes(d, UINT64_MAX, 2, true), -EINVAL);
-	cr_expect_eq(disk_write_zeroes(d, 4096, 0, false), 0);
+	cr_expect_eq(change(d, DISK_DISCARD, 4096, 1, false), -EINVAL);
+	cr_expect_eq(change(d, DISK_DISCARD, 512, UINT32_MAX, false), -EINVAL);
+	cr_expect_eq(change(d, DISK_ZERO, UINT64_MAX, 2, true), -EINVAL);
+	cr_expect_eq(change(d, DISK_ZERO, 4096, 0, false), 0);
 	struct stat st;
 	cr_assert_eq(stat(path, &st), 0);
 	cr_expect_eq(st.st_size, 4096);
@@ -204,11 +229,11 @@ Test(disk, readonly_means_it)
 	uint8_t buf[512] = { 0 };
 	struct disk *d;
 	make("a.img", 4096, 'x');
-	cr_assert_eq(disk_open(path, true, &d, NULL), 0);
+	cr_assert_eq(disk_open(path, true, false, &d, NULL), 0);
 	cr_expect_eq(transfer(d, true, buf, 512, 0), -EROFS);
-	cr_expect_eq(disk_discard(d, 0, 512), -EROFS);
-	cr_expect_eq(disk_write_zeroes(d, 0, 512, true), -EROFS);
-	cr_expect_eq(disk_flush(d), 0);
+	cr_expect_eq(change(d, DISK_DISCARD, 0, 512, false), -EROFS);
+	cr_expect_eq(change(d, DISK_ZERO, 0, 512, true), -EROFS);
+	cr_expect_eq(flush(d), 0);
 	cr_expect_eq(transfer(d, false, buf, 512, 0), 0);
 	cr_expect_eq(buf[511], 'x');
 	disk_close(d);
@@ -221,12 +246,12 @@ Test(disk, scattered)
 		out[i] = (uint8_t)(i * 7);
 	struct disk *d;
 	make("a.img", 8192, 0);
-	cr_assert_eq(disk_open(path, false, &d, NULL), 0);
+	cr_assert_eq(disk_open(path, false, false, &d, NULL), 0);
 	struct iovec w[] = { { out, 1 }, { out + 1, 0 }, { out + 1, 1000 }, { out + 1001, 535 } };
-	cr_assert_eq(disk_write(d, w, 4, 512), 0);
-	cr_assert_eq(disk_flush(d), 0);
+	cr_assert_eq(transfer_vector(d, true, w, 4, 512), 0);
+	cr_assert_eq(flush(d), 0);
 	struct iovec r[] = { { in, 700 }, { in + 700, 836 } };
-	cr_assert_eq(disk_read(d, r, 2, 512), 0);
+	cr_assert_eq(transfer_vector(d, false, r, 2, 512), 0);
 	cr_expect_arr_eq(in, out, sizeof(out));
 	disk_close(d);
 }
@@ -236,7 +261,7 @@ Test(disk, file_shrunk_behind_our_back)
 	uint8_t buf[4096] = { 0 };
 	struct disk *d;
 	make("a.img", 4096, 'x');
-	cr_assert_eq(disk_open(path, false, &d, NULL), 0);
+	cr_assert_eq(disk_open(path, false, false, &d, NULL), 0);
 	cr_assert_eq(truncate(path, 1024), 0);
 	cr_expect_eq(transfer(d, false, buf, 4096, 0), -EIO);
 	disk_close(d);
@@ -254,7 +279,8 @@ static bool all(struct disk *d, uint64_t offset, size_t len, int byte)
 }
 
 struct zero_case {
-	uint64_t offset, len;
+	uint64_t offset;
+	uint32_t len;
 	int how; /* 0: discard, 1: zeroes, 2: zeroes and unmap */
 };
 
@@ -281,13 +307,13 @@ ParameterizedTest(struct zero_case *c, disk, zeroes)
 	struct disk *d;
 	struct stat before, after;
 	make("a.img", (off_t)size, 0xa5);
-	cr_assert_eq(disk_open(path, false, &d, NULL), 0);
-	cr_assert_eq(disk_flush(d), 0);
+	cr_assert_eq(disk_open(path, false, false, &d, NULL), 0);
+	cr_assert_eq(flush(d), 0);
 	cr_assert_eq(stat(path, &before), 0);
 	if (c->how)
-		cr_assert_eq(disk_write_zeroes(d, c->offset, c->len, c->how == 2), 0);
+		cr_assert_eq(change(d, DISK_ZERO, c->offset, c->len, c->how == 2), 0);
 	else
-		cr_assert_eq(disk_discard(d, c->offset, c->len), 0);
+		cr_assert_eq(change(d, DISK_DISCARD, c->offset, c->len, false), 0);
 	cr_assert_eq(stat(path, &after), 0);
 	cr_expect_eq(after.st_size, before.st_size);
 	/* A discard on a host that can't do it changes nothing, and then no block was given back.

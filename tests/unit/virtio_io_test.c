@@ -92,7 +92,8 @@ Test(virtio_blk, option_errors)
 {
 	static const char *const text[] = { "readonly=on", "path=/nowhere/x.img", "path=/dev/null",
 		"path=/tmp,readonly=on", "x.img,serial=012345678901234567890",
-		"x.img,readonly=maybe" };
+		"x.img,readonly=maybe", "x.img,queues=0", "x.img,queues=17", "x.img,cache=none",
+		"x.img,aio=native", "x.img,iops=0", "x.img,bw=511", "x.img,direct=yes" };
 	for (unsigned i = 0; i < ARRAY_SIZE(text); i++) {
 		struct keyval *kv;
 		struct device *d = NULL;
