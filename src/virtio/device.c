@@ -222,7 +222,7 @@ void virtio_device_config_change(
 
 /* --- queues, from the model's side --- */
 
-static bool may_run(const struct virtio_device *dev)
+bool virtio_device_may_run(const struct virtio_device *dev)
 {
 	return dev->dma && !(dev->status & VIRTIO_STATUS_NEEDS_RESET);
 }
@@ -230,7 +230,7 @@ static bool may_run(const struct virtio_device *dev)
 bool virtio_queue_pop(struct virtio_device *dev, unsigned queue, struct virtq_chain *ret)
 {
 	struct virtq *q = &dev->queue[queue].ring;
-	if (!may_run(dev))
+	if (!virtio_device_may_run(dev))
 		return false;
 	int rc = virtq_pop(q, ret);
 	if (rc < 0)
@@ -265,11 +265,11 @@ void virtio_queue_push(struct virtio_device *dev, unsigned queue, const struct v
 
 void virtio_queue_kicks_off(struct virtio_device *dev, unsigned queue)
 {
-	if (may_run(dev))
+	if (virtio_device_may_run(dev))
 		virtq_kicks_off(&dev->queue[queue].ring);
 }
 
 bool virtio_queue_kicks_on(struct virtio_device *dev, unsigned queue)
 {
-	return may_run(dev) && virtq_kicks_on(&dev->queue[queue].ring);
+	return virtio_device_may_run(dev) && virtq_kicks_on(&dev->queue[queue].ring);
 }

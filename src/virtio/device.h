@@ -124,6 +124,9 @@ static inline bool virtio_device_has(const struct virtio_device *dev, uint64_t f
 void virtio_device_config_change(
 	struct virtio_device *dev, unsigned offset, const void *bytes, unsigned size);
 
+/* Guest memory may be touched: the transport allows it and the driver has broken nothing. */
+bool virtio_device_may_run(const struct virtio_device *dev);
+
 /* The next chain, if there is one; a queue that the guest broke stops the device (2.1.2). */
 bool virtio_queue_pop(struct virtio_device *dev, unsigned queue, struct virtq_chain *ret);
 /* Gives it back; the driver learns of it by the next virtio_queue_signal(), one for many. */

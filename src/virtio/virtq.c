@@ -227,6 +227,12 @@ void virtq_push(struct virtq *q, const struct virtq_chain *chain, uint32_t writt
 
 void virtq_push_head(struct virtq *q, uint16_t head, uint32_t written)
 {
+	virtq_fill(q, head, written);
+	virtq_flush(q);
+}
+
+void virtq_fill(struct virtq *q, uint16_t head, uint32_t written)
+{
 	le32 *entry = gmem_ptr(q->mem,
 		q->device + RING_ENTRIES + USED_ENTRY * (uint64_t)(q->next_used & (q->size - 1u)),
 		USED_ENTRY);
@@ -237,8 +243,12 @@ void virtq_push_head(struct virtq *q, uint16_t head, uint32_t written)
 	WRITE_ONCE(entry[0], htole32(head));
 	WRITE_ONCE(entry[1], htole32(written));
 	q->next_used++;
-	/* Releases the entry and the data: pairs with the driver's barrier between seeing the used
-	 * index and reading the entry (2.7.14). */
+}
+
+void virtq_flush(struct virtq *q)
+{
+	/* Releases entries and data: pairs with the driver's barrier between seeing the used index
+	 * and reading an entry (2.7.14). */
 	store_word(q, q->device, RING_IDX, q->next_used);
 }
 
@@ -285,7 +295,7 @@ bool virtq_kicks_on(struct virtq *q)
 
 /* --- the bytes of a chain --- */
 
-static unsigned slice(const struct iovec *iov, unsigned count, uint32_t size, uint32_t offset,
+unsigned virtq_slice(const struct iovec *iov, unsigned count, uint32_t size, uint32_t offset,
 	uint32_t len, struct iovec *ret)
 {
 	unsigned used = 0;
@@ -307,13 +317,13 @@ static unsigned slice(const struct iovec *iov, unsigned count, uint32_t size, ui
 unsigned virtq_chain_out(const struct virtq_chain *c, uint32_t offset, uint32_t len,
 	struct iovec ret[VIRTQ_SIZE_MAX])
 {
-	return slice(c->iov, c->out_count, c->out_size, offset, len, ret);
+	return virtq_slice(c->iov, c->out_count, c->out_size, offset, len, ret);
 }
 
 unsigned virtq_chain_in(const struct virtq_chain *c, uint32_t offset, uint32_t len,
 	struct iovec ret[VIRTQ_SIZE_MAX])
 {
-	return slice(c->iov + c->out_count, c->in_count, c->in_size, offset, len, ret);
+	return virtq_slice(c->iov + c->out_count, c->in_count, c->in_size, offset, len, ret);
 }
 
 bool virtq_chain_read(const struct virtq_chain *c, uint32_t offset, void *buf, uint32_t len)

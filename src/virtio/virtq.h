@@ -55,6 +55,9 @@ int virtq_pop(struct virtq *q, struct virtq_chain *ret);
 void virtq_push(struct virtq *q, const struct virtq_chain *chain, uint32_t written);
 /* The same for a device that has kept no more of the chain than its head. */
 void virtq_push_head(struct virtq *q, uint16_t head, uint32_t written);
+/* That in two steps, for chains that the driver must see together. */
+void virtq_fill(struct virtq *q, uint16_t head, uint32_t written);
+void virtq_flush(struct virtq *q);
 
 /* True when the driver wants to be interrupted for what was pushed since the last call. */
 bool virtq_wants_interrupt(struct virtq *q);
@@ -75,6 +78,9 @@ unsigned virtq_chain_out(const struct virtq_chain *c, uint32_t offset, uint32_t 
 	struct iovec ret[VIRTQ_SIZE_MAX]);
 unsigned virtq_chain_in(const struct virtq_chain *c, uint32_t offset, uint32_t len,
 	struct iovec ret[VIRTQ_SIZE_MAX]);
+/* A range of @count buffers of one chain or several, which hold @size bytes. */
+unsigned virtq_slice(const struct iovec *iov, unsigned count, uint32_t size, uint32_t offset,
+	uint32_t len, struct iovec *ret);
 
 /* Writes into what virtq_chain_in() has returned, which holds @offset + @len bytes at least. */
 void virtq_iov_write(const struct iovec *iov, uint32_t offset, const void *buf, uint32_t len);
