@@ -28,6 +28,10 @@ const struct opt machine_opts[] = {
 			"cache=writeback|writethrough [writeback]\n"
 			"queues=1..16 [1], iops=N, bw=SIZE (a second) [no limits]\n"
 			"aio=auto|io_uring|threads [auto]: how the host carries out requests" },
+	{ "net", "tap=NAME|fd=N|passt[,KEY=VALUE]...", .many = true,
+		.help = "virtio network device, on a tap or on passt, which needs no rights;\n"
+			"passt=SOCKET [one of its own], queues=1..8 [1, more with tap only],\n"
+			"mac=ADDRESS [random], mtu=68..65535 [the guest's choice]" },
 	{ "balloon", "[size=SIZE][,KEY=VALUE]...", .value = OPT_MAY_HAVE_VALUE, .implied = "",
 		.help = "virtio memory balloon; size: what it takes from the guest [0];\n"
 			"deflate-on-oom=on|off [off]; reporting=on|off [on]: memory that the\n"

@@ -297,6 +297,7 @@ static const struct option options[] = {
 	{ "kernel", false, set_kernel },
 	{ "marker", false, set_marker },
 	{ "memory", false, set_memory },
+	{ "net", true, add_device },
 	{ "pci", false, set_pci },
 	{ "rng", true, add_device },
 	{ "serial", false, set_serial },

@@ -10,11 +10,13 @@
 #include "util/thread.h"
 #include "virtio/balloon.h"
 #include "virtio/blk.h"
+#include "virtio/net.h"
 #include "virtio/rng.h"
 
 static const struct device_class *const classes[] = {
 	&virtio_balloon_class,
 	&virtio_blk_class,
+	&virtio_net_class,
 	&virtio_rng_class,
 };
 

@@ -413,6 +413,8 @@ static const struct pci_function_ops function_ops = {
 static uint32_t class_code(uint16_t id)
 {
 	switch (id) {
+	case 1:
+		return 0x020000; /* Ethernet controller */
 	case 2:
 		return 0x018000; /* mass storage, other */
 	default:

@@ -132,18 +132,24 @@ static inline void config_write(struct board *b, unsigned offset, uint32_t value
 	pci_host_write(b->host, b->bdf, offset, value, size);
 }
 
+/* Starts b->dev as the machine would. */
+static inline void board_start(struct board *b)
+{
+	pci_host_power_on(b->host);
+	cr_assert_eq(b->dev->class->start(b->dev, NULL), 0);
+	b->bdf = 1 << 3;
+	b->bar = (config_read(b, 0x10, 4) & ~0xfu) | (uint64_t)config_read(b, 0x14, 4) << 32;
+	config_write(b, 4, config_read(b, 4, 2) | 4, 2); /* bus master */
+}
+
 /* Makes the device of @class as the machine would for option text @text. */
 static inline void board_add(struct board *b, const struct device_class *class, const char *text)
 {
 	struct keyval *kv;
 	cr_assert_eq(keyval_parse(text, class->implied_key, class->keys, &kv, NULL), 0);
 	cr_assert_eq(class->create(&b->env, kv, &b->dev, NULL), 0);
-	pci_host_power_on(b->host);
 	keyval_free(kv);
-	cr_assert_eq(class->start(b->dev, NULL), 0);
-	b->bdf = 1 << 3;
-	b->bar = (config_read(b, 0x10, 4) & ~0xfu) | (uint64_t)config_read(b, 0x14, 4) << 32;
-	config_write(b, 4, config_read(b, 4, 2) | 4, 2); /* bus master */
+	board_start(b);
 }
 
 static inline void board_done(struct board *b)
