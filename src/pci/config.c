@@ -3,6 +3,8 @@
  * reading the page. */
 #include "pci/config.h"
 
+#include <stdlib.h>
+
 #include "util/bytes.h"
 #include "util/cache.h"
 
@@ -37,20 +39,27 @@ uint64_t pci_config_read(const struct pci_config *c, unsigned offset, unsigned s
 	return value;
 }
 
+static struct pci_register *find(const struct pci_config *c, unsigned dword)
+{
+	for (unsigned i = 0; i < c->reg_count; i++)
+		if (c->reg[i].offset == dword)
+			return &c->reg[i];
+	return NULL;
+}
+
 void pci_config_write(struct pci_config *c, unsigned offset, uint64_t value, unsigned size)
 {
-	unsigned at = offset;
-	while (at < offset + size && at < PCI_CONFIG_MASKED) {
-		unsigned dword = at & ~3u;
-		uint32_t old = load_dword(c, dword), new = old;
-		for (; at < offset + size && (at & ~3u) == dword; at++) {
-			unsigned shift = 8 * (at & 3);
-			uint32_t byte = (value >> (8 * (at - offset))) & 0xff;
-			uint32_t writable = (uint32_t)c->wmask[at] << shift;
-			new = (new & ~writable) | ((byte << shift) & writable);
-			new &= ~((byte & c->w1c[at]) << shift);
-		}
-		store_dword(c, dword, new);
+	for (unsigned at = offset, dword; at < offset + size && at < PCI_CONFIG_SIZE;
+		at = dword + 4) {
+		dword = at & ~3u;
+		const struct pci_register *r = find(c, dword);
+		if (!r)
+			continue;
+		unsigned in = at & 3, len = (unsigned)min_u64(4 - in, offset + size - at);
+		uint32_t lanes = (uint32_t)(ones(len) << (8 * in));
+		uint32_t bits = (uint32_t)(value >> (8 * (at - offset)) << (8 * in)) & lanes;
+		uint32_t new = load_dword(c, dword) & ~(r->writable & lanes);
+		store_dword(c, dword, (new | (bits & r->writable)) & ~(bits & r->write_1_clear));
 	}
 }
 
@@ -61,14 +70,51 @@ void pci_config_set(struct pci_config *c, unsigned offset, uint32_t value, unsig
 	store_dword(c, dword, (load_dword(c, dword) & ~mask) | ((value << shift) & mask));
 }
 
+static void declare(struct pci_config *c, unsigned offset, uint32_t mask, uint32_t clear_mask)
+{
+	unsigned dword = offset & ~3u, shift = 8 * (offset & 3);
+	struct pci_register *r = find(c, dword);
+	if (!r && c->reg_count == c->reg_capacity) {
+		unsigned capacity = c->reg_capacity + 16;
+		struct pci_register *grown = realloc(c->reg, capacity * sizeof(*grown));
+		if (!grown) {
+			c->failed = true;
+			return;
+		}
+		c->reg = grown;
+		c->reg_capacity = capacity;
+	}
+	if (!r) {
+		r = &c->reg[c->reg_count++];
+		*r = (struct pci_register){ .offset = (uint16_t)dword };
+	}
+	r->writable |= mask << shift;
+	r->write_1_clear |= clear_mask << shift;
+	r->reset = load_dword(c, dword);
+}
+
 void pci_config_writable(struct pci_config *c, unsigned offset, uint32_t mask, unsigned size)
 {
-	for (unsigned i = 0; i < size && offset + i < PCI_CONFIG_MASKED; i++)
-		c->wmask[offset + i] |= (mask >> (8 * i)) & 0xff;
+	declare(c, offset, mask & (uint32_t)ones(size), 0);
 }
 
 void pci_config_write_1_clear(struct pci_config *c, unsigned offset, uint32_t mask, unsigned size)
 {
-	for (unsigned i = 0; i < size && offset + i < PCI_CONFIG_MASKED; i++)
-		c->w1c[offset + i] |= (mask >> (8 * i)) & 0xff;
+	declare(c, offset, 0, mask & (uint32_t)ones(size));
+}
+
+void pci_config_reset(struct pci_config *c)
+{
+	for (unsigned i = 0; i < c->reg_count; i++) {
+		const struct pci_register *r = &c->reg[i];
+		uint32_t mask = r->writable | r->write_1_clear;
+		store_dword(c, r->offset, (load_dword(c, r->offset) & ~mask) | (r->reset & mask));
+	}
+}
+
+void pci_config_done(struct pci_config *c)
+{
+	free(c->reg);
+	c->reg = NULL;
+	c->reg_count = c->reg_capacity = 0;
 }

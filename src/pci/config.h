@@ -3,7 +3,8 @@
  * A function's configuration space (PCIe 5.0, 7.5) as data: the bytes a guest reads, which bits it
  * may write, and which bits it clears by writing one. Reading has no side effect, so the bytes may
  * be a page that the guest maps (src/pci/ecam.c). Registers that have effects are handled by the
- * owner after the write, by comparing before and after.
+ * owner after the write, by comparing before and after. Few of the 1,024 dwords can be written at
+ * all, so those are a list, with what they hold after a reset.
  *
  * Not locked: the PCI host's lock covers writers. A guest may read the page at any moment, so every
  * aligned dword changes in one store.
@@ -15,15 +16,23 @@
 #include <stdint.h>
 
 #define PCI_CONFIG_SIZE 4096
-#define PCI_CONFIG_MASKED \
-	256 /* beyond it nothing is writable: no extended capability here has writable bits */
+
+/* A dword with bits that the guest can change. */
+struct pci_register {
+	uint16_t offset;
+	uint32_t writable, write_1_clear;
+	uint32_t reset; /* what it held when its bits were made writable */
+};
 
 struct pci_config {
 	uint8_t *space; /* PCI_CONFIG_SIZE bytes, dword-aligned */
 	bool flush;     /* the guest reads @space uncached: flush changed lines */
-	uint8_t wmask[PCI_CONFIG_MASKED];
-	uint8_t w1c[PCI_CONFIG_MASKED];
+	bool failed;    /* memory was out when a register was to be made writable */
+	struct pci_register *reg;
+	unsigned reg_count, reg_capacity;
 };
+
+void pci_config_done(struct pci_config *c); /* @space stays the caller's */
 
 /* @size is 1, 2, 4 or 8; bytes at or beyond PCI_CONFIG_SIZE read as ones and ignore writes. */
 uint64_t pci_config_read(const struct pci_config *c, unsigned offset, unsigned size);
@@ -34,9 +43,12 @@ void pci_config_write(struct pci_config *c, unsigned offset, uint64_t value, uns
 /* The device's own write: no masks. @size is 1, 2 or 4 and @offset a multiple of it. */
 void pci_config_set(struct pci_config *c, unsigned offset, uint32_t value, unsigned size);
 
-/* Makes the bits of @mask in the @size bytes at @offset writable by the guest (or write-1-clear).
- */
+/* Makes the bits of @mask in the @size bytes at @offset, which lie in one dword, writable by the
+ * guest (or write-1-clear). What the dword holds now is what a reset brings back. */
 void pci_config_writable(struct pci_config *c, unsigned offset, uint32_t mask, unsigned size);
 void pci_config_write_1_clear(struct pci_config *c, unsigned offset, uint32_t mask, unsigned size);
+
+/* Gives all bits that the guest can change their values of the time of reset. */
+void pci_config_reset(struct pci_config *c);
 
 #endif

@@ -29,7 +29,6 @@ int pci_function_init(struct pci_function *f, const char *name, const struct pci
 	pci_config_set(c, PCI_VENDOR_ID, id->vendor, 2);
 	pci_config_set(c, PCI_DEVICE_ID, id->device, 2);
 	pci_config_set(c, PCI_REVISION_ID, id->class_code << 8 | id->revision, 4);
-	pci_config_set(c, PCI_HEADER_TYPE, id->multifunction ? PCI_HEADER_MULTI : 0, 1);
 	pci_config_set(c, PCI_SUBSYSTEM_VENDOR_ID, id->subsystem_vendor, 2);
 	pci_config_set(c, PCI_SUBSYSTEM_ID, id->subsystem, 2);
 	pci_config_writable(c, PCI_COMMAND,
@@ -47,6 +46,7 @@ void pci_function_done(struct pci_function *f)
 		pci_host_remove(f->host, f);
 	msix_free(f->msix);
 	f->msix = NULL;
+	pci_config_done(&f->config);
 	free(f->private_space);
 	f->private_space = NULL;
 	f->config.space = NULL;
@@ -57,7 +57,7 @@ uint8_t pci_function_add_cap(
 	struct pci_function *f, uint8_t id, const void *body, uint8_t size, bool hook)
 {
 	unsigned offset = f->next_free;
-	if (size < 2 || offset < PCI_HEADER_END || offset + size > PCI_CONFIG_MASKED)
+	if (size < 2 || offset < PCI_HEADER_END || offset + size > PCI_CAPS_END)
 		return 0;
 	if (hook && f->hook_count == ARRAY_SIZE(f->hook))
 		return 0;

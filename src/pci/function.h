@@ -65,7 +65,6 @@ struct pci_identity {
 	uint16_t vendor, device, subsystem_vendor, subsystem;
 	uint32_t class_code; /* base class << 16 | subclass << 8 | programming interface */
 	uint8_t revision;
-	bool multifunction;
 };
 
 int pci_function_init(struct pci_function *f, const char *name, const struct pci_identity *id,

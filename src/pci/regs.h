@@ -29,6 +29,7 @@
 #define PCI_CAPABILITY_LIST     0x34
 #define PCI_INTERRUPT_LINE      0x3c
 #define PCI_HEADER_END          0x40
+#define PCI_CAPS_END            0x100
 
 #define PCI_CAP_ID_VENDOR 0x09
 #define PCI_CAP_ID_MSIX   0x11

@@ -15,6 +15,7 @@
 struct plain {
 	struct pci_config c;
 	_Alignas(4096) uint8_t space[PCI_CONFIG_SIZE];
+	uint8_t wmask[PCI_CONFIG_SIZE], w1c[PCI_CONFIG_SIZE];
 };
 
 static uint32_t next(uint32_t *seed)
@@ -32,21 +33,32 @@ static struct plain *plain_new(uint32_t *seed)
 	p->c.space = p->space;
 	for (unsigned i = 0; i < PCI_CONFIG_SIZE; i++)
 		p->space[i] = (uint8_t)next(seed);
-	for (unsigned i = 0; i < PCI_CONFIG_MASKED; i++) {
-		p->c.wmask[i] = (uint8_t)next(seed);
-		p->c.w1c[i] = (uint8_t)(next(seed) & ~p->c.wmask[i]);
+	for (unsigned i = 0; i < PCI_CONFIG_SIZE; i++) {
+		if (i % 64 >= 40) /* not all dwords are registers */
+			continue;
+		p->wmask[i] = (uint8_t)next(seed);
+		p->w1c[i] = (uint8_t)(next(seed) & ~p->wmask[i]);
+		pci_config_writable(&p->c, i, p->wmask[i], 1);
+		pci_config_write_1_clear(&p->c, i, p->w1c[i], 1);
 	}
+	cr_assert(!p->c.failed);
 	return p;
+}
+
+static void plain_free(struct plain *p)
+{
+	pci_config_done(&p->c);
+	free(p);
 }
 
 /* The definition, a byte at a time. */
 static void model_write(const struct plain *p, uint8_t *space, unsigned at, uint8_t byte)
 {
-	if (at >= PCI_CONFIG_MASKED)
+	if (at >= PCI_CONFIG_SIZE)
 		return;
-	uint8_t wmask = p->c.wmask[at];
+	uint8_t wmask = p->wmask[at];
 	space[at] = (uint8_t)((space[at] & ~wmask) | (byte & wmask));
-	space[at] &= (uint8_t) ~(byte & p->c.w1c[at]);
+	space[at] &= (uint8_t) ~(byte & p->w1c[at]);
 }
 
 struct size_case {
@@ -78,7 +90,36 @@ ParameterizedTest(struct size_case *c, pci_config, every_offset)
 				<< (8 * i);
 		cr_assert_eq(pci_config_read(&p->c, at, c->size), want, "read at 0x%x", at);
 	}
-	free(p);
+	plain_free(p);
+}
+
+/* A reset brings back every bit that could be changed, and no other. */
+ParameterizedTestParameters(pci_config, reset)
+{
+	static struct size_case c[] = { { 1 }, { 2 }, { 4 }, { 8 } };
+	return ROWS(c);
+}
+
+ParameterizedTest(struct size_case *c, pci_config, reset)
+{
+	uint32_t seed = 77 + c->size;
+	struct plain *p = plain_new(&seed);
+	uint8_t before[PCI_CONFIG_SIZE];
+	memcpy(before, p->space, sizeof(before));
+	for (unsigned at = 0; at < PCI_CONFIG_SIZE; at += c->size)
+		pci_config_write(&p->c, at, (uint64_t)next(&seed) << 32 | next(&seed), c->size);
+	cr_expect_arr_neq(p->space, before, sizeof(before));
+	pci_config_reset(&p->c);
+	cr_expect_arr_eq(p->space, before, sizeof(before));
+
+	/* what the device itself has set meanwhile stays, where the guest can't write */
+	unsigned at = 0;
+	while (at % 64 < 40)
+		at++;
+	pci_config_set(&p->c, at, before[at] ^ 0xffu, 1);
+	pci_config_reset(&p->c);
+	cr_expect_eq(p->space[at], before[at] ^ 0xff);
+	plain_free(p);
 }
 
 Test(pci_config, write_1_clear)
@@ -96,7 +137,7 @@ Test(pci_config, write_1_clear)
 	cr_expect_eq(pci_config_read(&p->c, 0x06, 2), 0x58b0, "a byte of it");
 	pci_config_write(&p->c, 0x04, 0xffff0000, 4);
 	cr_expect_eq(pci_config_read(&p->c, 0x04, 4), 0x00b00000, "as the upper half of a dword");
-	free(p);
+	plain_free(p);
 }
 
 /* The device's own stores ignore masks and leave neighbours alone. */
@@ -110,7 +151,7 @@ Test(pci_config, set)
 	cr_expect_eq(pci_config_read(&p->c, 0x40, 4), 0xbbccaa44);
 	pci_config_set(&p->c, 0xffc, 0xdeadbeef, 4); /* beyond what has masks */
 	cr_expect_eq(pci_config_read(&p->c, 0xffc, 4), 0xdeadbeef);
-	free(p);
+	plain_free(p);
 }
 
 /* A guest's aligned dword read on the trap path sees one write or the other, never half of each. */
@@ -137,16 +178,16 @@ Test(pci_config, dwords_do_not_tear)
 	uint32_t seed = 3;
 	struct tear t = { .p = plain_new(&seed) };
 	pthread_t thread;
+	pci_config_done(&t.p->c);
 	pci_config_set(&t.p->c, 0x10, 0, 4);
 	pci_config_writable(&t.p->c, 0x10, UINT32_MAX, 4);
-	memset(&t.p->c.w1c[0x10], 0, 4);
 	cr_assert_eq(pthread_create(&thread, NULL, tear_reader, &t), 0);
 	for (unsigned i = 0; i < 300000 || atomic_load(&t.reads) < 100000; i++)
 		pci_config_write(&t.p->c, 0x10, i % 2 ? UINT32_MAX : 0, 4);
 	atomic_store(&t.stop, true);
 	pthread_join(thread, NULL);
 	cr_expect_eq(t.torn, 0, "%u torn reads", t.torn);
-	free(t.p);
+	plain_free(t.p);
 }
 
 /* --- a function as a guest finds it --- */
