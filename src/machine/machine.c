@@ -192,7 +192,7 @@ static int connect(struct machine *m, struct lacuna_error **err)
 	if (rc == 0)
 		rc = window_coalesce(m, err);
 	if (rc == 0)
-		pci_host_power_on(m->pci);
+		rc = pci_host_power_on(m->pci, err);
 	return rc;
 }
 

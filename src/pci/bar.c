@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * BAR decoding. A BAR answers while memory space is enabled and its whole range lies in one of the
- * host bridge's windows and overlaps nothing that answers already; otherwise it answers nowhere, as
- * on a real bus where no bridge forwards the address. That covers the sizing protocol too: a BAR
+ * host bridge's windows, in one of its port's windows where it is behind one, and overlaps nothing
+ * that answers already; otherwise it answers nowhere, as on a real bus where no bridge forwards the
+ * address. That covers the sizing protocol too: a BAR
  * that holds all ones lies in no window.
  */
 #include "pci/bar.h"
@@ -31,6 +32,8 @@ static uint64_t wanted_base(const struct pci_function *f, unsigned bar)
 		return PCI_BAR_UNMAPPED;
 	if (!inside(base, size, w->mem32_base, w->mem32_size) &&
 		!inside(base, size, w->mem64_base, w->mem64_size))
+		return PCI_BAR_UNMAPPED;
+	if (f->parent && !pci_port_forwards(f->parent, base, size))
 		return PCI_BAR_UNMAPPED;
 	return base;
 }
@@ -108,32 +111,32 @@ static int take(uint64_t *next, uint64_t size, uint64_t end, uint64_t *ret)
 	return 0;
 }
 
-int pci_bar_assign(struct pci_host *host, struct pci_function *f, struct lacuna_error **err)
+int pci_bar_assign(struct pci_function *f, struct pci_space *space, struct lacuna_error **err)
 {
-	const struct pci_windows *w = &host->config.windows;
-	uint64_t next32 = host->next32, next64 = host->next64;
+	struct pci_space s = *space;
 	for (unsigned i = 0; i < PCI_BARS; i++) {
 		const struct pci_bar *b = &f->bar[i];
 		if (!b->size)
 			continue;
 		uint64_t base;
 		int rc = -ENOSPC;
-		/* A 64-bit window takes prefetchable 64-bit BARs first; Linux does the same. */
-		if (b->is_64 && w->mem64_size)
-			rc = take(&next64, b->size, w->mem64_base + w->mem64_size, &base);
+		/* Wide ones go high first, as Linux does it. A port's window there is prefetchable
+		 * (PCIe 5.0, 7.5.1.3.9), so behind a port the BAR has to be too. */
+		if (b->is_64 && (b->prefetchable || !f->parent))
+			rc = take(&s.next64, b->size, s.end64, &base);
 		if (rc < 0)
-			rc = take(&next32, b->size, w->mem32_base + w->mem32_size, &base);
+			rc = take(&s.next32, b->size, s.end32, &base);
 		if (rc < 0)
 			return err_set(err, ENOSPC,
-				"no PCI memory is left for BAR %u of %llu bytes", i,
-				(unsigned long long)b->size);
+				"%s: no PCI memory is left for BAR %u of %llu bytes: use fewer devices",
+				f->name, i, (unsigned long long)b->size);
 		unsigned reg = PCI_BAR0 + 4 * i;
 		uint32_t flags = (uint32_t)pci_config_read(&f->config, reg, 4) & 0xf;
 		pci_config_set(&f->config, reg, (uint32_t)base | flags, 4);
 		if (b->is_64)
 			pci_config_set(&f->config, reg + 4, (uint32_t)(base >> 32), 4);
+		pci_config_set(&f->config, PCI_COMMAND, PCI_COMMAND_MEMORY, 2);
 	}
-	host->next32 = next32;
-	host->next64 = next64;
+	*space = s;
 	return 0;
 }

@@ -6,9 +6,16 @@
 
 #include "pci/function.h"
 
-/* Gives every BAR of @f its first address from the host's windows; -ENOSPC, and then nothing is
- * taken from them. Before the first vCPU runs. */
-int pci_bar_assign(struct pci_host *host, struct pci_function *f, struct lacuna_error **err);
+/* Addresses that nobody has taken yet, below 4 GiB and anywhere. */
+struct pci_space {
+	uint64_t next32, end32;
+	uint64_t next64,
+		end64; /* for prefetchable BARs of 64 bits, as far as ports are concerned */
+};
+
+/* Gives every BAR of @f its first address out of @space and has them decoded; -ENOSPC, and then
+ * nothing is taken. Before the first vCPU runs. */
+int pci_bar_assign(struct pci_function *f, struct pci_space *space, struct lacuna_error **err);
 
 /* Brings the bus in line with the registers, after a write to a BAR or to the command register. */
 void pci_bar_update(struct pci_function *f);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/* A type 0 function: identity, capability list and BAR registers (PCIe 5.0, 7.5.1). */
+/* A function: identity, capability lists, BAR registers and reset (PCIe 5.0, 7.5.1 and 6.6). */
 #include "pci/function.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "pci/bar.h"
 #include "pci/host.h"
 #include "pci/msix.h"
 #include "pci/regs.h"
@@ -21,6 +22,7 @@ int pci_function_init(struct pci_function *f, const char *name, const struct pci
 	f->name = name;
 	f->ops = ops;
 	f->next_free = PCI_HEADER_END;
+	f->next_ext = PCI_EXT_CAPS;
 	for (unsigned i = 0; i < PCI_BARS; i++)
 		f->bar[i].base = PCI_BAR_UNMAPPED;
 
@@ -79,6 +81,23 @@ uint8_t pci_function_add_cap(
 	return (uint8_t)offset;
 }
 
+unsigned pci_function_add_ext_cap(
+	struct pci_function *f, uint16_t id, unsigned version, unsigned size)
+{
+	unsigned offset = f->next_ext;
+	if (size < PCI_EXT_HEADER || offset + size > PCI_CONFIG_SIZE)
+		return 0;
+	struct pci_config *c = &f->config;
+	pci_config_set(c, offset, id | version << 16, 4);
+	if (f->last_ext)
+		pci_config_set(c, f->last_ext,
+			(uint32_t)pci_config_read(c, f->last_ext, 4) | offset << PCI_EXT_NEXT_SHIFT,
+			4);
+	f->last_ext = (uint16_t)offset;
+	f->next_ext = (uint16_t)align_up(offset + size, 4);
+	return offset;
+}
+
 void pci_function_add_bar(struct pci_function *f, unsigned bar, uint64_t size, bool is_64,
 	bool prefetchable, const struct region_ops *ops, void *opaque)
 {
@@ -103,4 +122,35 @@ void pci_function_add_bar(struct pci_function *f, unsigned bar, uint64_t size, b
 	if (is_64)
 		pci_config_writable(&f->config, reg + 4, (uint32_t)(mask >> 32), 4);
 	pci_config_writable(&f->config, PCI_COMMAND, PCI_COMMAND_MEMORY, 2);
+}
+
+/* --- bus mastering and reset --- */
+
+static bool wants_to_master(const struct pci_function *f)
+{
+	return pci_config_read(&f->config, PCI_COMMAND, 2) & PCI_COMMAND_MASTER;
+}
+
+bool pci_function_masters(const struct pci_function *f)
+{
+	return wants_to_master(f) && (!f->parent || pci_port_masters(f->parent));
+}
+
+void pci_function_upstream_mastering(struct pci_function *f, bool enabled)
+{
+	if (wants_to_master(f) && f->ops && f->ops->bus_master)
+		f->ops->bus_master(f, enabled);
+}
+
+void pci_function_reset(struct pci_function *f)
+{
+	bool mastered = pci_function_masters(f);
+	pci_config_reset(&f->config);
+	pci_bar_update(f);
+	if (mastered && f->ops && f->ops->bus_master)
+		f->ops->bus_master(f, false);
+	if (f->msix)
+		msix_reset(f->msix);
+	if (f->ops && f->ops->reset)
+		f->ops->reset(f);
 }

@@ -10,14 +10,15 @@
 #include <stdlib.h>
 
 #include "pci/bar.h"
+#include "pci/express.h"
 #include "pci/msix.h"
 #include "pci/regs.h"
+#include "pci/topology.h"
 #include "util/bytes.h"
 #include "util/err.h"
 #include "util/thread.h"
 
 #define ADDRESS_ENABLE 0x80000000u
-#define SLOTS          32
 
 /* The host bridge: Red Hat's QEMU PCIe host bridge id, which every guest knows as having no quirks.
  */
@@ -38,18 +39,22 @@ static bool touches(unsigned offset, unsigned size, unsigned reg, unsigned reg_s
 static void function_written(
 	struct pci_function *f, unsigned offset, unsigned size, uint32_t old_command)
 {
-	uint32_t command = (uint32_t)pci_config_read(&f->config, PCI_COMMAND, 2);
-	if (((command ^ old_command) & PCI_COMMAND_MEMORY) ||
-		touches(offset, size, PCI_BAR0, 4 * PCI_BARS))
+	uint32_t changed = (uint32_t)pci_config_read(&f->config, PCI_COMMAND, 2) ^ old_command;
+	if (f->port)
+		pci_port_written(f->port, offset, size, changed);
+	if ((changed & PCI_COMMAND_MEMORY) || touches(offset, size, PCI_BAR0, 4 * PCI_BARS))
 		pci_bar_update(f);
-	if (((command ^ old_command) & PCI_COMMAND_MASTER) && f->ops && f->ops->bus_master)
-		f->ops->bus_master(f, command & PCI_COMMAND_MASTER);
+	if ((changed & PCI_COMMAND_MASTER) && f->ops && f->ops->bus_master &&
+		(!f->parent || pci_port_masters(f->parent)))
+		f->ops->bus_master(f, pci_function_masters(f));
 	if (f->msix && msix_control_touched(f->msix, offset, size))
 		msix_control_written(f->msix);
 	for (unsigned i = 0; i < f->hook_count; i++)
 		if (touches(offset, size, f->hook[i].offset, f->hook[i].size) && f->ops &&
 			f->ops->cap_written)
 			f->ops->cap_written(f, offset, size);
+	if (pci_express_take_reset(f))
+		pci_function_reset(f);
 }
 
 uint64_t pci_host_read(struct pci_host *host, unsigned bdf, unsigned offset, unsigned size)
@@ -161,24 +166,59 @@ static const struct region_ops type1_ops = {
 
 /* --- the host --- */
 
+static struct pci_space *space_of(struct pci_host *host, const struct pci_function *f)
+{
+	return f->parent ? &f->parent->space : &host->space;
+}
+
 static int place(
 	struct pci_host *host, struct pci_function *f, unsigned bdf, struct lacuna_error **err)
 {
 	f->host = host;
 	f->bus = (uint8_t)(bdf >> 8);
 	f->devfn = (uint8_t)bdf;
-	int rc = pci_bar_assign(host, f, err);
-	if (rc < 0)
-		return rc;
-	bool has_bar = false;
-	for (unsigned i = 0; i < PCI_BARS; i++)
-		has_bar |= f->bar[i].size != 0;
-	if (has_bar)
-		pci_config_set(&f->config, PCI_COMMAND, PCI_COMMAND_MEMORY, 2);
+	f->parent = f->bus ? &host->port[f->bus - 1] : NULL;
+	pci_express_placed(f);
+	if (f->config.failed)
+		return err_nomem(err);
+	if (host->powered) {
+		int rc = pci_bar_assign(f, space_of(host, f), err);
+		if (rc < 0)
+			return rc;
+	}
 	host->function[bdf] = f;
 	host->function_count++;
+	/* PCIe 5.0, 7.5.1.1.9: software looks at functions 1 to 7 only where it is told to. */
+	struct pci_function *first = host->function[bdf & ~7u];
+	if (f != first && first) {
+		pci_config_set(&first->config, PCI_HEADER_TYPE,
+			(uint32_t)pci_config_read(&first->config, PCI_HEADER_TYPE, 1) |
+				PCI_HEADER_MULTI,
+			1);
+		pci_config_set(&f->config, PCI_HEADER_TYPE,
+			(uint32_t)pci_config_read(&f->config, PCI_HEADER_TYPE, 1) |
+				PCI_HEADER_MULTI,
+			1);
+	}
 	if (host->powered)
 		pci_bar_update(f);
+	return 0;
+}
+
+static int make_ports(struct pci_host *host, struct lacuna_error **err)
+{
+	unsigned ports = host->config.ports;
+	host->port = calloc(ports + 1, sizeof(*host->port));
+	if (!host->port)
+		return err_nomem(err);
+	for (unsigned n = 1; n <= ports; n++) {
+		struct pci_port *port = &host->port[n - 1];
+		int rc = pci_port_init(port, n, err);
+		if (rc == 0)
+			rc = place(host, &port->function, pci_topology_port_devfn(ports, n), err);
+		if (rc < 0)
+			return rc;
+	}
 	return 0;
 }
 
@@ -216,8 +256,13 @@ int pci_host_new(
 	if (!host)
 		return err_nomem(err);
 	host->config = *config;
-	host->next32 = config->windows.mem32_base;
-	host->next64 = config->windows.mem64_base;
+	const struct pci_windows *w = &config->windows;
+	host->space = (struct pci_space){
+		.next32 = w->mem32_base,
+		.end32 = w->mem32_base + w->mem32_size,
+		.next64 = w->mem64_base,
+		.end64 = w->mem64_base + w->mem64_size,
+	};
 	pthread_mutex_init(&host->lock, NULL);
 	host->function = calloc((size_t)config->buses * 256, sizeof(struct pci_function *));
 	int rc = host->function ? 0 : err_nomem(err);
@@ -225,6 +270,8 @@ int pci_host_new(
 		rc = pci_function_init(&host->bridge, "host bridge", &bridge_identity, NULL, err);
 	if (rc == 0)
 		rc = place(host, &host->bridge, 0, err);
+	if (rc == 0)
+		rc = make_ports(host, err);
 	if (rc == 0)
 		rc = add_regions(host, err);
 	if (rc < 0) {
@@ -241,6 +288,9 @@ void pci_host_free(struct pci_host *host)
 		return;
 	bus_remove(host->config.mmio, &host->ecam_region);
 	bus_remove(host->config.pio, &host->type1_region);
+	for (unsigned i = 0; host->port && i < host->config.ports; i++)
+		pci_port_done(&host->port[i]);
+	free(host->port);
 	pci_function_done(&host->bridge);
 	free(host->function);
 	pthread_mutex_destroy(&host->lock);
@@ -251,22 +301,42 @@ int pci_host_add(
 	struct pci_host *host, struct pci_function *f, unsigned bus, struct lacuna_error **err)
 {
 	LOCK_SCOPE(&host->lock);
-	if (bus)
+	if (bus > host->config.ports)
 		return err_set(err, ENODEV, "no port leads to PCI bus %u", bus);
-	for (unsigned slot = 0; slot < SLOTS; slot++)
-		if (!host->function[slot << 3])
-			return place(host, f, slot << 3, err);
-	return err_set(
-		err, ENOSPC, "all %d slots of PCI bus 0 are taken: use fewer devices", SLOTS);
+	unsigned first = bus << 8, end = first + (bus ? PCI_FUNCTIONS : 256);
+	for (unsigned bdf = first; bdf < end; bdf += bus ? 1 : PCI_FUNCTIONS)
+		if (!host->function[bdf])
+			return place(host, f, bdf, err);
+	return err_set(err, ENOSPC, "PCI bus %u is full: use another bus= or fewer devices", bus);
 }
 
-void pci_host_power_on(struct pci_host *host)
+static int assign_all(struct pci_host *host, struct lacuna_error **err)
+{
+	for (unsigned devfn = 0; devfn < 256; devfn++) {
+		struct pci_function *f = host->function[devfn];
+		int rc = f ? pci_bar_assign(f, &host->space, err) : 0;
+		if (rc < 0)
+			return rc;
+	}
+	for (unsigned i = 0; i < host->config.ports; i++) {
+		int rc = pci_port_assign(&host->port[i], &host->space, err);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+int pci_host_power_on(struct pci_host *host, struct lacuna_error **err)
 {
 	LOCK_SCOPE(&host->lock);
+	int rc = assign_all(host, err);
+	if (rc < 0)
+		return rc;
 	host->powered = true;
 	for (unsigned bdf = 0; bdf < host->config.buses * 256; bdf++)
 		if (host->function[bdf])
 			pci_bar_update(host->function[bdf]);
+	return 0;
 }
 
 void pci_host_remove(struct pci_host *host, struct pci_function *f)

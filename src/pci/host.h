@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The PCI Express host: which functions exist, the host bridge at 00:00.0, placement of functions
- * and BARs, and the two trap paths to configuration space (ports 0xCF8-0xCFF, and ECAM accesses
- * that KVM passes on). src/pci/ecam.c adds the window that is memory.
+ * The PCI Express host: which functions exist, the host bridge at 00:00.0, the root ports,
+ * placement of functions and BARs, and the two trap paths to configuration space (ports
+ * 0xCF8-0xCFF, and ECAM accesses that KVM passes on). src/pci/ecam.c adds the window that is
+ * memory.
  */
 #ifndef PCI_HOST_H
 #define PCI_HOST_H
@@ -12,6 +13,7 @@
 #include "bus/bus.h"
 #include "bus/irq.h"
 #include "pci/function.h"
+#include "pci/port.h"
 #include "util/log.h"
 
 /* How configuration accesses reached userspace. `absent` counts those of the others that addressed
@@ -27,6 +29,7 @@ struct pci_windows {
 
 struct pci_host_config {
 	unsigned buses; /* 1 to 256 */
+	unsigned ports; /* below @buses; port n leads to bus n */
 	bool type1; /* ports 0xCF8-0xCFF answer; else they read all ones (zeros would look like type
 		       2) */
 	bool ecam;  /* the window at LAYOUT_ECAM_BASE answers */
@@ -47,9 +50,10 @@ struct pci_host {
 	unsigned function_count;
 	bool powered;             /* BARs answer from now on */
 	unsigned blocked_bars;    /* see struct pci_bar */
-	uint64_t next32, next64;  /* where the next BAR goes */
+	struct pci_space space;   /* what nobody has taken yet of the windows */
 	_Atomic uint32_t address; /* CONFIG_ADDRESS, PCI 3.0, 3.2.2.3.2 */
 	struct pci_function bridge;
+	struct pci_port *port; /* [ports]; the first is port 1 */
 	struct region type1_region, ecam_region;
 	struct pci_access_stats stats;
 };
@@ -59,15 +63,17 @@ int pci_host_new(
 void pci_host_free(struct pci_host *host);
 
 /*
- * Puts @f in the next free device slot of @bus, 0 for now (function 0), assigns addresses to its
- * BARs and enables memory decoding, which takes effect with pci_host_power_on(). Not owned. -ENOSPC
- * when the bus or an address window is full, -ENODEV when there is no such bus.
+ * Puts @f on @bus: on bus 0 into the next free slot, behind a port as the next function of the one
+ * device there (src/pci/topology.h). Its BARs get addresses from pci_host_power_on(), or at once
+ * after that. Not owned. -ENOSPC when the bus or an address window is full, -ENODEV when there is
+ * no such bus.
  */
 int pci_host_add(
 	struct pci_host *host, struct pci_function *f, unsigned bus, struct lacuna_error **err);
 
-/* The BARs of all functions begin to answer. Once, before the first vCPU runs. */
-void pci_host_power_on(struct pci_host *host);
+/* Gives all BARs addresses and ports their windows; the BARs begin to answer. Once, before the
+ * first vCPU runs. -ENOSPC: the address windows are too small. */
+int pci_host_power_on(struct pci_host *host, struct lacuna_error **err);
 
 /* Takes @f off its bus. pci_function_done() calls it. No vCPU runs. */
 void pci_host_remove(struct pci_host *host, struct pci_function *f);

@@ -44,6 +44,14 @@ struct msix {
 	struct log_limit limit;
 };
 
+static void clear_table(struct msix *m)
+{
+	memset(m->table, 0, (size_t)m->count * MSIX_ENTRY_SIZE);
+	memset(m->pba, 0, m->pba_size);
+	for (unsigned i = 0; i < m->count; i++)
+		store_le32(&m->table[i * MSIX_ENTRY_SIZE + ENTRY_CONTROL], ENTRY_MASKED);
+}
+
 int msix_init(struct pci_function *f, unsigned count, unsigned bar, uint32_t table_offset,
 	uint32_t pba_offset, struct lacuna_error **err)
 {
@@ -63,10 +71,9 @@ int msix_init(struct pci_function *f, unsigned count, unsigned bar, uint32_t tab
 	f->msix = m;
 	if (!m->table || !m->pba || !m->vector)
 		return err_nomem(err); /* freed by pci_function_done() */
-	for (unsigned i = 0; i < count; i++) {
-		store_le32(&m->table[i * MSIX_ENTRY_SIZE + ENTRY_CONTROL], ENTRY_MASKED);
+	clear_table(m);
+	for (unsigned i = 0; i < count; i++)
 		m->vector[i].fd = m->vector[i].gsi = -1;
-	}
 	uint8_t body[MSIX_CAP_SIZE - 2];
 	store_le16(body, (uint16_t)(count - 1));
 	store_le32(body + MSIX_TABLE - 2, table_offset | bar);
@@ -207,6 +214,13 @@ void msix_control_written(struct msix *m)
 	m->masked = control & MSIX_CONTROL_MASK;
 	for (unsigned i = 0; i < m->count; i++)
 		update_vector(m, i);
+}
+
+void msix_reset(struct msix *m)
+{
+	LOCK_SCOPE(&m->lock);
+	m->enabled = m->masked = false;
+	clear_table(m);
 }
 
 bool msix_control_touched(const struct msix *m, unsigned offset, unsigned size)

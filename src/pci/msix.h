@@ -47,4 +47,8 @@ bool msix_enabled(const struct msix *msix);
 bool msix_control_touched(const struct msix *msix, unsigned offset, unsigned size);
 void msix_control_written(struct msix *msix);
 
+/* The function was reset, and its registers are as at power-on: the table follows. Host's lock
+ * held. */
+void msix_reset(struct msix *msix);
+
 #endif

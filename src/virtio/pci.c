@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "bus/bus.h"
+#include "pci/express.h"
 #include "pci/function.h"
 #include "pci/host.h"
 #include "pci/msix.h"
@@ -79,6 +80,14 @@ static void activated(struct virtio_device *dev, bool active)
 static void bus_master(struct pci_function *f, bool enabled)
 {
 	virtio_device_set_dma(container_of(f, struct virtio_pci, function)->dev, enabled);
+}
+
+/* 2.4: a reset of the function resets the device. */
+static void function_reset(struct pci_function *f)
+{
+	struct virtio_device *dev = container_of(f, struct virtio_pci, function)->dev;
+	LOCK_SCOPE(&dev->lock);
+	virtio_device_set_status(dev, 0);
 }
 
 /* --- interrupts --- */
@@ -406,6 +415,7 @@ static const struct pci_function_ops function_ops = {
 	.cap_written = pci_cap_written,
 	.bar_moved = bar_moved,
 	.bus_master = bus_master,
+	.reset = function_reset,
 };
 
 /* PCI code and ID assignment specification, 1.11: what a guest without our driver should take it
@@ -459,6 +469,9 @@ int virtio_pci_new(struct virtio_device *dev, const struct device_env *env, stru
 	if (rc < 0)
 		goto fail;
 	rc = add_caps(vp, err);
+	if (rc < 0)
+		goto fail;
+	rc = pci_express_add(&vp->function, err);
 	if (rc < 0)
 		goto fail;
 	rc = pci_host_add(env->pci, &vp->function, env->bus, err);

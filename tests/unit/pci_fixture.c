@@ -119,7 +119,7 @@ void fixture_init_with(struct pci_fixture *fx, const struct pci_host_config *con
 	bus_init(&fx->pio);
 	bus_init(&fx->mmio);
 	cr_assert_eq(pci_host_new(&c, &fx->host, NULL), 0);
-	pci_host_power_on(fx->host);
+	cr_assert_eq(pci_host_power_on(fx->host, NULL), 0);
 }
 
 void fixture_init(struct pci_fixture *fx, unsigned buses)
@@ -198,7 +198,13 @@ static void bus_master(struct pci_function *f, bool enabled)
 	d->master = enabled;
 }
 
-static const struct pci_function_ops dev_ops = { cap_written, bar_moved, bus_master };
+static void reset(struct pci_function *f)
+{
+	struct test_dev *d = container_of(f, struct test_dev, f);
+	d->resets++;
+}
+
+static const struct pci_function_ops dev_ops = { cap_written, bar_moved, bus_master, reset };
 
 void dev_init(struct test_dev *d, uint64_t tag)
 {
@@ -224,7 +230,7 @@ void dev_add(struct pci_fixture *fx, struct test_dev *d)
 	struct lacuna_error *err = NULL;
 	cr_assert_eq(pci_host_add(fx->host, &d->f, 0, &err), 0, "%s",
 		err ? lacuna_error_message(err) : "");
-	d->moves = d->masters = d->caps = 0;
+	d->moves = d->masters = d->caps = d->resets = 0;
 }
 
 void dev_place(struct pci_fixture *fx, struct test_dev *d, unsigned bdf)

@@ -58,7 +58,7 @@ void port_write(struct pci_fixture *fx, unsigned port, uint64_t value, unsigned 
 struct test_dev {
 	struct pci_function f;
 	uint64_t tag; /* what its BARs read as */
-	unsigned moves, masters, caps, cap_offset, cap_size;
+	unsigned moves, masters, caps, cap_offset, cap_size, resets;
 	bool master;
 	struct {
 		unsigned bar;

@@ -135,7 +135,7 @@ static inline void config_write(struct board *b, unsigned offset, uint32_t value
 /* Starts b->dev as the machine would. */
 static inline void board_start(struct board *b)
 {
-	pci_host_power_on(b->host);
+	cr_assert_eq(pci_host_power_on(b->host, NULL), 0);
 	cr_assert_eq(b->dev->class->start(b->dev, NULL), 0);
 	b->bdf = 1 << 3;
 	b->bar = (config_read(b, 0x10, 4) & ~0xfu) | (uint64_t)config_read(b, 0x14, 4) << 32;

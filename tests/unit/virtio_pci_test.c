@@ -6,6 +6,7 @@
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
 
+#include "pci/regs.h"
 #include "virtio/rng.h"
 #include "virtio_fixture.h"
 
@@ -325,6 +326,7 @@ static uint64_t next_random(uint64_t *state)
 Test(virtio_pci, random_accesses)
 {
 	uint64_t state = 0x9e3779b97f4a7c15ull, home = b->bar;
+	unsigned resets = 0;
 	for (unsigned i = 0; i < 200000; i++) {
 		uint64_t r = next_random(&state), value = next_random(&state);
 		unsigned size = 1u << (r & 3);
@@ -340,7 +342,14 @@ Test(virtio_pci, random_accesses)
 		if ((r & 0xf80) == 0xf80)
 			config_write(b, 0x40 + (unsigned)(r >> 20) % 0xc0, (uint32_t)value,
 				size > 4 ? 4 : size);
+		if (!(config_read(b, PCI_COMMAND, 2) & PCI_COMMAND_MEMORY)) { /* it was reset */
+			config_write(b, PCI_BAR0, (uint32_t)home, 4);
+			config_write(b, PCI_BAR0 + 4, (uint32_t)(home >> 32), 4);
+			config_write(b, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 2);
+			resets++;
+		}
 	}
+	cr_expect_gt(resets, 0);
 	cr_expect_eq(b->bar, home);
 	config_write(b, find_cap(b, MSIX_CAP, 0) + 2, 0, 2);
 	bring_up(b, V1);
