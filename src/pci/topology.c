@@ -45,7 +45,7 @@ static int check_bus(const struct load *l, unsigned ports, unsigned bus, struct 
 			"bus=%u: %u devices are too many behind one port, which has room for %u: use other buses for some",
 			bus, l->on[bus], FUNCTIONS);
 	return err_set(err, ENOSPC,
-		"bus=0: %u devices are too many, beside %u ports %u slots are free: send some behind a port (bus=1)",
+		"bus=0: %u devices are too many, with ports=%u it has %u free slots: send some behind a port (bus=1)",
 		l->on[0], ports, room(ports, 0));
 }
 
@@ -66,11 +66,12 @@ static bool fits(const struct load *l, unsigned ports)
 	return spare(l, ports) >= l->anywhere;
 }
 
-/* The fewest ports that do, or else the most there can be. */
+/* The fewest ports that do; else as many as it takes to see why there is no way. More ports mean
+ * fewer slots for what must be on bus 0. */
 static unsigned choose_ports(const struct load *l)
 {
 	unsigned ports = l->last;
-	while (ports < PCI_PORTS_MAX && !fits(l, ports))
+	while (ports < PCI_PORTS_MAX && check_bus(l, ports, 0, NULL) == 0 && !fits(l, ports))
 		ports++;
 	return ports;
 }

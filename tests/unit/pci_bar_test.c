@@ -565,8 +565,8 @@ Test(pci_bar, power_on)
 {
 	struct pci_fixture fx;
 	struct test_dev d[2];
-	fixture_init(&fx, 1);
-	fx.host->powered = false; /* as pci_host_new() leaves it */
+	struct pci_host_config config = fixture_config(&fx);
+	fixture_init_cold(&fx, &config);
 	for (unsigned i = 0; i < 2; i++) {
 		dev_init(&d[i], i);
 		dev_bar(&d[i], 0, 0x4000, true);

@@ -110,7 +110,7 @@ struct pci_host_config fixture_config(struct pci_fixture *fx)
 	};
 }
 
-void fixture_init_with(struct pci_fixture *fx, const struct pci_host_config *config)
+void fixture_init_cold(struct pci_fixture *fx, const struct pci_host_config *config)
 {
 	struct pci_host_config c = *config;
 	memset(fx, 0, sizeof(*fx));
@@ -119,6 +119,11 @@ void fixture_init_with(struct pci_fixture *fx, const struct pci_host_config *con
 	bus_init(&fx->pio);
 	bus_init(&fx->mmio);
 	cr_assert_eq(pci_host_new(&c, &fx->host, NULL), 0);
+}
+
+void fixture_init_with(struct pci_fixture *fx, const struct pci_host_config *config)
+{
+	fixture_init_cold(fx, config);
 	cr_assert_eq(pci_host_power_on(fx->host, NULL), 0);
 }
 
@@ -222,13 +227,23 @@ void dev_init(struct test_dev *d, uint64_t tag)
 
 void dev_bar(struct test_dev *d, unsigned bar, uint64_t size, bool is_64)
 {
-	pci_function_add_bar(&d->f, bar, size, is_64, is_64, &bar_ops, d);
+	dev_bar_kind(d, bar, size, is_64, is_64);
+}
+
+void dev_bar_kind(struct test_dev *d, unsigned bar, uint64_t size, bool is_64, bool prefetchable)
+{
+	pci_function_add_bar(&d->f, bar, size, is_64, prefetchable, &bar_ops, d);
 }
 
 void dev_add(struct pci_fixture *fx, struct test_dev *d)
 {
+	dev_add_to(fx, d, 0);
+}
+
+void dev_add_to(struct pci_fixture *fx, struct test_dev *d, unsigned bus)
+{
 	struct lacuna_error *err = NULL;
-	cr_assert_eq(pci_host_add(fx->host, &d->f, 0, &err), 0, "%s",
+	cr_assert_eq(pci_host_add(fx->host, &d->f, bus, &err), 0, "%s",
 		err ? lacuna_error_message(err) : "");
 	d->moves = d->masters = d->caps = d->resets = 0;
 }

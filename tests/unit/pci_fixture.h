@@ -44,6 +44,8 @@ struct pci_fixture {
  * as soon as their function is added. */
 struct pci_host_config fixture_config(struct pci_fixture *fx);
 void fixture_init(struct pci_fixture *fx, unsigned buses);
+/* The same, powered on by the test once all functions are there. */
+void fixture_init_cold(struct pci_fixture *fx, const struct pci_host_config *config);
 void fixture_init_with(struct pci_fixture *fx, const struct pci_host_config *config);
 void fixture_done(struct pci_fixture *fx);
 
@@ -68,9 +70,11 @@ struct test_dev {
 
 /* Without BARs, not yet on a bus. */
 void dev_init(struct test_dev *d, uint64_t tag);
-void dev_bar(struct test_dev *d, unsigned bar, uint64_t size, bool is_64);
+void dev_bar(struct test_dev *d, unsigned bar, uint64_t size, bool is_64); /* 64: prefetchable */
+void dev_bar_kind(struct test_dev *d, unsigned bar, uint64_t size, bool is_64, bool prefetchable);
 /* Puts it on the bus; fails the test if that fails. Forgets the hook calls so far. */
 void dev_add(struct pci_fixture *fx, struct test_dev *d);
+void dev_add_to(struct pci_fixture *fx, struct test_dev *d, unsigned bus);
 /* At a place that pci_host_add() would not choose. It must have no BARs. */
 void dev_place(struct pci_fixture *fx, struct test_dev *d, unsigned bdf);
 unsigned dev_bdf(const struct test_dev *d);
