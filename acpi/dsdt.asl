@@ -60,7 +60,8 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "LACUNA", "LACUNAVM", 0x00000001)
             }
 
             // PCI Firmware 3.3, 4.5: no firmware here ever touches PCIe features, so OSPM gets
-            // whatever it asks for.
+            // whatever it asks for, but for power management events: the ports have no interrupt
+            // to tell of one.
             Method (_OSC, 4, Serialized)
             {
                 CreateDWordField (Arg3, 0, CDW1)
@@ -71,6 +72,15 @@ DefinitionBlock ("dsdt.aml", "DSDT", 2, "LACUNA", "LACUNAVM", 0x00000001)
                 ElseIf (Arg1 != 1)
                 {
                     CDW1 |= 0x08 // unrecognized revision
+                }
+                Else
+                {
+                    CreateDWordField (Arg3, 8, CDW3)
+                    If (CDW3 & 0x04)
+                    {
+                        CDW3 &= ~0x04
+                        CDW1 |= 0x10 // capabilities masked
+                    }
                 }
                 Return (Arg3)
             }

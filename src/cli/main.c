@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -115,8 +116,20 @@ static int occupy_standard_fds(void)
 	return 0;
 }
 
+/* Every queue and interrupt vector of a machine is a descriptor, and the usual limit of 1,024 is
+ * meant for programs that use select(). */
+static void raise_fd_limit(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
 int main(int argc, char **argv)
 {
+	raise_fd_limit();
 	if (occupy_standard_fds() < 0)
 		return fail("open '/dev/null': %s", strerror(errno));
 	signal(SIGPIPE, SIG_IGN); /* a reader that has gone is an error like any other */

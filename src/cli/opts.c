@@ -36,12 +36,14 @@ const struct opt machine_opts[] = {
 		.help = "virtio memory balloon; size: what it takes from the guest [0];\n"
 			"deflate-on-oom=on|off [off]; reporting=on|off [on]: memory that the\n"
 			"guest frees goes back to the host" },
-	{ "rng", .value = OPT_NO_VALUE, .implied = "", .many = true,
-		.help = "virtio entropy device" },
+	{ "rng", "[bus=N]", .value = OPT_MAY_HAVE_VALUE, .implied = "", .many = true,
+		.help = "virtio entropy device; bus=N, which every device takes: its PCI bus, 0\n"
+			"or that of a root port [a free place]" },
 	{ "pci", "KEY=VALUE[,...]", NULL,
 		.help = "config=ecam|both|type1 [ecam]: how configuration space is reached\n"
 			"window=auto|memory|trap [auto]: what is behind the ECAM window\n"
 			"buses=auto|1..256 [auto]: how many buses to announce\n"
+			"ports=auto|0..255 [auto]: root ports, each with a bus for 8 devices\n"
 			"pv-bit=0..31|off [31]: CPUID bit that tells that ECAM is sound" },
 	{ "serial", "stdio|file=FILE|off", "stdio",
 		.help = "what the first serial port is connected to" },

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pci/topology.h"
 #include "util/bytes.h"
 #include "util/err.h"
 #include "util/keyval.h"
@@ -221,14 +222,26 @@ static int parse_buses(const struct keyval *kv, unsigned *ret, struct lacuna_err
 	return rc;
 }
 
+static int parse_ports(const struct keyval *kv, int *ret, struct lacuna_error **err)
+{
+	const char *value = keyval_get(kv, "ports");
+	uint64_t ports = 0;
+	*ret = PCI_ANY;
+	if (!value || !strcmp(value, "auto"))
+		return 0;
+	int rc = parse_u64("ports", value, 0, PCI_PORTS_MAX, &ports, err);
+	if (rc == 0)
+		*ret = (int)ports;
+	return rc;
+}
+
 static int parse_pci(
 	const struct keyval *kv, struct machine_config *config, struct lacuna_error **err)
 {
 	static const char *const configs[] = { "ecam", "both", "type1", NULL };
 	static const char *const windows[] = { "auto", "memory", "trap", NULL };
 	unsigned kind = 0, window = 0, buses = 0;
-	int pv_bit = -1, rc;
-	uint64_t ports = 0;
+	int pv_bit = -1, ports = PCI_ANY, rc;
 	rc = choose(kv, "config", configs, "ecam, both or type1", &kind, err);
 	if (rc == 0)
 		rc = choose(kv, "window", windows, "auto, memory or trap", &window, err);
@@ -237,13 +250,9 @@ static int parse_pci(
 	if (rc == 0)
 		rc = parse_pv_bit(kv, &pv_bit, err);
 	if (rc == 0)
-		rc = keyval_u64(kv, "ports", 0, 0, UINT64_MAX, &ports, err);
+		rc = parse_ports(kv, &ports, err);
 	if (rc < 0)
 		return rc;
-	if (ports)
-		return err_set(err, EINVAL,
-			"ports=%llu: ports for hot-plug are not there yet; leave the key out",
-			(unsigned long long)ports);
 	if (kind == MACHINE_PCI_TYPE1 && window != MACHINE_WINDOW_AUTO)
 		return err_set(err, EINVAL,
 			"config=type1 has no window; leave window=%s out or take config=both",
@@ -251,6 +260,7 @@ static int parse_pci(
 	config->pci.config = (enum machine_pci_config)kind;
 	config->pci.window = (enum machine_pci_window)window;
 	config->pci.buses = buses;
+	config->pci.ports = ports;
 	config->pci.pv_bit = pv_bit;
 	return 0;
 }
@@ -311,6 +321,7 @@ void machine_config_init(struct machine_config *config)
 		.cpus = 1,
 		.memory = 256 * MIB,
 		.add_cmdline = true,
+		.pci.ports = PCI_ANY,
 		.pci.pv_bit = KVM_FEATURE_PCI_GO_MMCONFIG,
 	};
 }

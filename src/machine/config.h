@@ -61,6 +61,7 @@ struct machine_config {
 		enum machine_pci_config config;
 		enum machine_pci_window window;
 		unsigned buses; /* 1 to 256; 0: as many as are needed */
+		int ports;      /* 0 to 255; -1: as many as are needed */
 		int pv_bit;     /* see include/abi/pvbit.h; -1: off */
 	} pci;
 

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The one list of every device class that a user can ask for, and the instances of a machine. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "machine/private.h"
 #include "util/bytes.h"
 #include "util/err.h"
+#include "util/fd.h"
 #include "util/thread.h"
 #include "virtio/balloon.h"
 #include "virtio/blk.h"
@@ -37,19 +40,73 @@ static unsigned count_class(const struct machine *m, const struct device_class *
 	return n;
 }
 
-static int create(struct machine *m, const struct device_env *env,
-	const struct machine_device_option *option, struct lacuna_error **err)
+/* --- where each goes --- */
+
+#define KEYS_MAX 32
+
+/* The device's own keys, and those that every device has. */
+static int parse(const struct machine_device_option *option, const struct device_class **ret_class,
+	struct keyval **ret, struct lacuna_error **err)
 {
 	const struct device_class *class = find_class(option->option);
 	if (!class)
 		return err_set(err, EINVAL, "no device is called '%s'", option->option);
-	if (class->single && count_class(m, class))
+	const char *keys[KEYS_MAX] = { 0 };
+	unsigned n = 0;
+	for (; class->keys[n] && n < KEYS_MAX - 2; n++)
+		keys[n] = class->keys[n];
+	keys[n] = "bus";
+	*ret_class = class;
+	int rc = keyval_parse(option->text, class->implied_key, keys, ret, err);
+	return err_prefix(err, rc, "%s", option->option);
+}
+
+static int wanted_bus(
+	const struct machine_device_option *option, int *ret, struct lacuna_error **err)
+{
+	const struct device_class *class;
+	struct keyval *args;
+	uint64_t bus = 0;
+	int rc = parse(option, &class, &args, err);
+	if (rc < 0)
+		return rc;
+	rc = keyval_u64(args, "bus", 0, 0, PCI_PORTS_MAX, &bus, err);
+	*ret = keyval_get(args, "bus") ? (int)bus : PCI_ANY;
+	keyval_free(args);
+	return err_prefix(err, rc, "%s", option->option);
+}
+
+int devices_plan(struct machine *m, const struct machine_config *config, struct pci_topology *ret,
+	struct lacuna_error **err)
+{
+	m->device_bus = calloc(config->device_count + 1, sizeof(*m->device_bus));
+	if (!m->device_bus)
+		return err_nomem(err);
+	for (size_t i = 0; i < config->device_count; i++) {
+		int rc = wanted_bus(&config->devices[i], &m->device_bus[i], err);
+		if (rc < 0)
+			return rc;
+	}
+	int rc = pci_topology_plan(config->pci.ports, config->pci.buses, m->device_bus,
+		(unsigned)config->device_count, ret, err);
+	return err_prefix(err, rc, "pci");
+}
+
+/* --- life --- */
+
+static int create(struct machine *m, const struct device_env *env,
+	const struct machine_device_option *option, struct lacuna_error **err)
+{
+	const struct device_class *class;
+	struct keyval *args;
+	int rc = parse(option, &class, &args, err);
+	if (rc < 0)
+		return rc;
+	if (class->single && count_class(m, class)) {
+		keyval_free(args);
 		return err_set(err, EEXIST, "%s: given twice, but a machine has one at most",
 			option->option);
-	struct keyval *args;
-	int rc = keyval_parse(option->text, class->implied_key, class->keys, &args, err);
-	if (rc < 0)
-		return err_prefix(err, rc, "%s", option->option);
+	}
 	struct device *dev;
 	rc = class->create(env, args, &dev, err);
 	keyval_free(args);
@@ -58,6 +115,51 @@ static int create(struct machine *m, const struct device_env *env,
 	snprintf(dev->name, sizeof(dev->name), "%s%u", option->option, count_class(m, class));
 	m->device[m->device_count++] = dev;
 	return 0;
+}
+
+/* A device has at least a queue, with an eventfd for its kicks and one for each of two vectors. */
+#define DEVICE_FDS 3
+
+static int too_few_descriptors(size_t devices, size_t needed, struct lacuna_error **err)
+{
+	struct rlimit limit;
+	getrlimit(RLIMIT_NOFILE, &limit);
+	return err_set(err, EMFILE,
+		"%zu devices need about %zu file descriptors and this process may have %llu: raise the limit (ulimit -n)",
+		devices, max_u64(needed, limit.rlim_cur + 1), (unsigned long long)limit.rlim_cur);
+}
+
+/*
+ * The descriptors of interrupt vectors are taken when the guest first uses them. One that can't be
+ * had then would leave the guest with a dead device, so it is looked now whether all find room: the
+ * lowest free number tells how many are in use.
+ */
+static int check_descriptors(const struct machine *m, struct lacuna_error **err)
+{
+	struct rlimit limit;
+	int lowest = fcntl(m->end_fd, F_DUPFD_CLOEXEC, 0);
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return 0;
+	size_t in_use = lowest < 0 ? limit.rlim_cur : (size_t)lowest;
+	size_t needed = in_use + m->pci->vector_count;
+	fd_close(&lowest);
+	return needed > limit.rlim_cur ? too_few_descriptors(m->device_count, needed, err) : 0;
+}
+
+/*
+ * Linux takes two vectors for a virtio device at the least and has about 200 for each CPU
+ * (arch/x86/include/asm/irq_vectors.h). There is no other interrupt to fall back on.
+ */
+#define CPU_VECTORS 200u
+
+static void check_vectors(const struct machine *m, unsigned cpus)
+{
+	unsigned needed = 2 * m->device_count;
+	if (needed > CPU_VECTORS * cpus)
+		log_warning(&m->log, "pci",
+			"%u devices need %u interrupt vectors, and a Linux guest has about %u for each CPU: give it %u CPUs",
+			m->device_count, needed, CPU_VECTORS,
+			(needed + CPU_VECTORS - 1) / CPU_VECTORS);
 }
 
 int devices_new(struct machine *m, const struct machine_config *config, struct lacuna_error **err)
@@ -74,11 +176,23 @@ int devices_new(struct machine *m, const struct machine_config *config, struct l
 	if (!m->device)
 		return err_nomem(err);
 	for (size_t i = 0; i < config->device_count; i++) {
+		env.bus = (unsigned)m->device_bus[i];
 		int rc = create(m, &env, &config->devices[i], err);
+		if (rc == -EMFILE) { /* the user can do more with the numbers */
+			if (err) {
+				lacuna_error_free(*err);
+				*err = NULL;
+			}
+			return too_few_descriptors(
+				config->device_count, config->device_count * DEVICE_FDS, err);
+		}
 		if (rc < 0)
 			return rc;
 	}
-	return 0;
+	int rc = check_descriptors(m, err);
+	if (rc == 0 && config->kernel)
+		check_vectors(m, config->cpus);
+	return rc;
 }
 
 int devices_start(struct machine *m, struct lacuna_error **err)
@@ -176,5 +290,7 @@ void devices_free(struct machine *m)
 		dev->class->destroy(dev);
 	}
 	free(m->device);
+	free(m->device_bus);
 	m->device = NULL;
+	m->device_bus = NULL;
 }

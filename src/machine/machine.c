@@ -98,8 +98,13 @@ static int choose_windows(
 static int make_pci(struct machine *m, const struct machine_config *config,
 	const struct pci_windows *windows, struct lacuna_error **err)
 {
+	struct pci_topology topology;
+	int rc = devices_plan(m, config, &topology, err);
+	if (rc < 0)
+		return rc;
 	struct pci_host_config c = {
-		.buses = config->pci.buses ? config->pci.buses : 1,
+		.buses = topology.buses,
+		.ports = topology.ports,
 		.type1 = config->pci.config != MACHINE_PCI_ECAM,
 		.ecam = config->pci.config != MACHINE_PCI_TYPE1,
 		.windows = *windows,

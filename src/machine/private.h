@@ -20,6 +20,7 @@
 #include "mem/gmem.h"
 #include "pci/ecam.h"
 #include "pci/host.h"
+#include "pci/topology.h"
 #include "util/match.h"
 
 struct chardev;
@@ -71,6 +72,7 @@ struct machine {
 	struct vcpu *vcpu;
 	unsigned vcpu_count;
 	struct device **device;
+	int *device_bus; /* of each device that the user asked for, in that order */
 	unsigned device_count;
 	uint64_t timeout_us;
 
@@ -122,7 +124,9 @@ void vcpus_join(struct machine *m);
 void vcpus_free(struct machine *m);
 void machine_drain_ring(struct machine *m);
 
-/* devices.c */
+/* devices.c: where the devices go, which decides how many buses there are; then the devices */
+int devices_plan(struct machine *m, const struct machine_config *config, struct pci_topology *ret,
+	struct lacuna_error **err);
 int devices_new(struct machine *m, const struct machine_config *config, struct lacuna_error **err);
 int devices_start(struct machine *m, struct lacuna_error **err);
 void devices_stop(struct machine *m);

@@ -188,6 +188,7 @@ static int place(
 	}
 	host->function[bdf] = f;
 	host->function_count++;
+	host->vector_count += msix_count(f->msix);
 	/* PCIe 5.0, 7.5.1.1.9: software looks at functions 1 to 7 only where it is told to. */
 	struct pci_function *first = host->function[bdf & ~7u];
 	if (f != first && first) {
@@ -347,5 +348,6 @@ void pci_host_remove(struct pci_host *host, struct pci_function *f)
 		return;
 	host->function[bdf] = NULL;
 	host->function_count--;
+	host->vector_count -= msix_count(f->msix);
 	pci_bar_unmap(f);
 }

@@ -47,11 +47,11 @@ struct pci_host {
 	struct pci_host_config config;
 	pthread_mutex_t lock;           /* config writes, BAR moves */
 	struct pci_function **function; /* [buses * 256], by bus << 8 | devfn; NULL: absent */
-	unsigned function_count;
-	bool powered;             /* BARs answer from now on */
-	unsigned blocked_bars;    /* see struct pci_bar */
-	struct pci_space space;   /* what nobody has taken yet of the windows */
-	_Atomic uint32_t address; /* CONFIG_ADDRESS, PCI 3.0, 3.2.2.3.2 */
+	unsigned function_count, vector_count; /* vectors: the MSI-X tables of all functions */
+	bool powered;                          /* BARs answer from now on */
+	unsigned blocked_bars;                 /* see struct pci_bar */
+	struct pci_space space;                /* what nobody has taken yet of the windows */
+	_Atomic uint32_t address;              /* CONFIG_ADDRESS, PCI 3.0, 3.2.2.3.2 */
 	struct pci_function bridge;
 	struct pci_port *port; /* [ports]; the first is port 1 */
 	struct region type1_region, ecam_region;

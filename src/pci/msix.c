@@ -106,6 +106,11 @@ void msix_free(struct msix *m)
 	free(m);
 }
 
+unsigned msix_count(const struct msix *m)
+{
+	return m ? m->count : 0;
+}
+
 bool msix_owns(const struct msix *m, uint64_t offset)
 {
 	return offset - m->table_offset < (uint64_t)m->count * MSIX_ENTRY_SIZE ||

@@ -30,6 +30,9 @@ int msix_init(struct pci_function *f, unsigned count, unsigned bar, uint32_t tab
 	uint32_t pba_offset, struct lacuna_error **err);
 void msix_free(struct msix *msix);
 
+/* Its vectors; 0 for NULL. */
+unsigned msix_count(const struct msix *msix);
+
 /* True when @offset of the BAR belongs to MSI-X. Any vCPU thread. */
 bool msix_owns(const struct msix *msix, uint64_t offset);
 uint64_t msix_read(struct msix *msix, uint64_t offset, unsigned size);

@@ -64,7 +64,7 @@ run "pci given twice" "pci: given twice" --pci buses=1 --pci config=both
 run "unknown config" "pci: config: 'ecma' is unknown; give ecam, both or type1" --pci config=ecma
 run "unknown window" "pci: window: 'on' is unknown" --pci window=on
 run "window without ECAM" "config=type1 has no window" --pci config=type1,window=memory
-run "hot-plug ports" "ports for hot-plug are not there yet" --pci ports=2
+run "256 ports" "pci: ports: 256 is out of range; give 0 to 255" --pci ports=256
 run "pv-bit out of range" "pv-bit: 32 is out of range" --pci pv-bit=32
 run "pv-bit of KVM's" "pv-bit=5 has another meaning" --pci pv-bit=5
 run "pv-bit 15 unacknowledged" "add pv-bit-15=i-understand" --pci pv-bit=15
@@ -161,7 +161,39 @@ run "balloon in nonsense" "balloon0: size: 'big' is not a size" --balloon=big
 run "balloon reporting in nonsense" "balloon0: reporting: 'yes' is neither on nor off" --balloon reporting=yes
 run "unknown balloon key" "balloon: unknown key 'target'; known are: size, deflate-on-oom" --balloon target=1M
 run "two balloons" "balloon: given twice, but a machine has one at most" --balloon --balloon size=4K
-run "value for the entropy device" "--rng takes no value" --rng=source=/dev/random
+run "unknown key for the entropy device" "rng: unknown key 'source'; known are: bus" --rng=source=/dev/random
+
+# --- devices and the topology
+rngs() { # COUNT: sets the array rngs
+	rngs=()
+	for _ in $(seq "$1"); do
+		rngs+=(--rng)
+	done
+}
+run "bus out of range" "rng: bus: 256 is out of range; give 0 to 255" --rng bus=256
+run "bus in nonsense" "rng: bus: 'first' is not a number" --rng bus=first
+run "a bus behind no port" "pci: bus=3: there is no such bus, ports=2 make buses 0 to 2: give more ports" \
+	--rng bus=3 --pci ports=2
+rngs 32
+run "more devices than bus 0 holds" "pci: ports=0: there is no room for 1 of the devices: give more ports" \
+	"${rngs[@]}" --pci ports=0
+run "too few buses" "pci: buses=1 is too few for bus 0 and the buses behind 1 port: give at least 2" \
+	"${rngs[@]}" --pci buses=1
+run "a full bus 0" "pci: bus=0: 32 devices are too many, with ports=0 it has 31 free slots: send some behind a port" \
+	"${rngs[@]/%/=bus=0}"
+run "too many behind a port" "pci: bus=1: 32 devices are too many behind one port, which has room for 8" \
+	"${rngs[@]/%/=bus=1}" --rng=bus=2
+rngs 2041
+run "more devices than the topology holds" "pci: 2041 devices are too many: .* even with 255 ports: use fewer" "${rngs[@]}"
+rngs 300
+# shellcheck disable=SC2016
+refused "too few descriptors" \
+	'300 devices need about 9[0-9][0-9] file descriptors and this process may have 128: raise the limit \(ulimit -n\)' \
+	bash -c 'ulimit -n 128; exec "$@"' - "$LACUNA" run "${rngs[@]}"
+# shellcheck disable=SC2016
+refused "too few descriptors for the interrupts" \
+	'300 devices need about 9[0-9][0-9] file descriptors and this process may have 700: raise the limit \(ulimit -n\)' \
+	bash -c 'ulimit -n 700; exec "$@"' - "$LACUNA" run "${rngs[@]}"
 
 # --- the host
 run "memory beyond the CPU" "memory.* MiB" --memory 2047T

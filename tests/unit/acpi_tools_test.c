@@ -154,10 +154,12 @@ struct method_case {
 ParameterizedTestParameters(acpi_tools, methods)
 {
 	static struct method_case c[] = {
-		/* all that is asked is granted; an unknown UUID or revision is said so
-		   (ACPI 6.5, 6.2.11) */
+		/* all that is asked is granted but power management events; an unknown UUID or
+		   revision is said so (ACPI 6.5, 6.2.11) */
 		{ "\\_SB.PCI0._OSC " UUID_OSC " 1 3 " CAPS,
-			"0000: 01 00 00 00 1F 00 00 00 3D 00 00 00" },
+			"0000: 11 00 00 00 1F 00 00 00 39 00 00 00" },
+		{ "\\_SB.PCI0._OSC " UUID_OSC " 1 3 (01 00 00 00 1F 00 00 00 39 00 00 00)",
+			"0000: 01 00 00 00 1F 00 00 00 39 00 00 00" },
 		{ "\\_SB.PCI0._OSC " UUID_OSC " 2 3 " CAPS,
 			"0000: 09 00 00 00 1F 00 00 00 3D 00 00 00" },
 		{ "\\_SB.PCI0._OSC " UUID_BAD " 1 3 " CAPS,

@@ -23,6 +23,7 @@ Test(config, defaults)
 	cr_expect_eq(c.pci.config, MACHINE_PCI_ECAM);
 	cr_expect_eq(c.pci.window, MACHINE_WINDOW_AUTO);
 	cr_expect_eq(c.pci.buses, 0);
+	cr_expect_eq(c.pci.ports, -1);
 	cr_expect_eq(c.pci.pv_bit, KVM_FEATURE_PCI_GO_MMCONFIG);
 	cr_expect(c.add_cmdline && !c.hugepages && !c.kernel && !c.timeout_us && !c.device_count);
 	cr_expect_eq(machine_config_check(&c, NULL), 0);
@@ -69,7 +70,8 @@ ParameterizedTestParameters(config, refused)
 		{ "pci", "buses=0", -ERANGE, "buses: 0 is out of range; give 1 to 256" },
 		{ "pci", "buses=257", -ERANGE, "buses: 257 is out of range" },
 		{ "pci", "buses=many", -EINVAL, "buses: 'many' is not a number" },
-		{ "pci", "ports=4", -EINVAL, "not there yet" },
+		{ "pci", "ports=256", -ERANGE, "ports: 256 is out of range; give 0 to 255" },
+		{ "pci", "ports=few", -EINVAL, "ports: 'few' is not a number" },
 		{ "pci", "ecam", -EINVAL, "unknown key 'ecam'" },
 		{ "pci", "bus=1", -EINVAL, "pci: unknown key 'bus'; known are: config" },
 		{ "pci", "buses=1,buses=2", -EINVAL, "given twice" },
@@ -115,7 +117,7 @@ Test(config, stores)
 		{ "cmdline", "" },
 		{ "add-cmdline", "off" },
 		{ "serial", "fd=3:4" },
-		{ "pci", "config=both,window=trap,buses=256,pv-bit=off,ports=0" },
+		{ "pci", "config=both,window=trap,buses=256,pv-bit=off,ports=12" },
 		{ "marker", "up" },
 		{ "timeout", "1m" },
 	};
@@ -141,6 +143,7 @@ Test(config, stores)
 	cr_expect_eq(c.pci.config, MACHINE_PCI_BOTH);
 	cr_expect_eq(c.pci.window, MACHINE_WINDOW_TRAP);
 	cr_expect_eq(c.pci.buses, 256);
+	cr_expect_eq(c.pci.ports, 12);
 	cr_expect_eq(c.pci.pv_bit, -1);
 	cr_expect_eq(c.timeout_us, 60000000);
 	cr_expect_eq(machine_config_check(&c, NULL), 0);
