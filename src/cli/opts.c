@@ -39,6 +39,9 @@ const struct opt machine_opts[] = {
 	{ "rng", "[bus=N]", .value = OPT_MAY_HAVE_VALUE, .implied = "", .many = true,
 		.help = "virtio entropy device; bus=N, which every device takes: its PCI bus, 0\n"
 			"or that of a root port [a free place]" },
+	{ "vsock", "cid=N,path=FILE", "none",
+		.help = "virtio socket device: a Unix socket at FILE leads to the guest's\n"
+			"ports, FILE_PORT is where the guest's connections to PORT go" },
 	{ "pci", "KEY=VALUE[,...]", NULL,
 		.help = "config=ecam|both|type1 [ecam]: how configuration space is reached\n"
 			"window=auto|memory|trap [auto]: what is behind the ECAM window\n"

@@ -312,6 +312,7 @@ static const struct option options[] = {
 	{ "rng", true, add_device },
 	{ "serial", false, set_serial },
 	{ "timeout", false, set_timeout },
+	{ "vsock", true, add_device },
 };
 static_assert(ARRAY_SIZE(options) <= 32, "struct machine_config.given has a bit for each");
 

@@ -15,12 +15,14 @@
 #include "virtio/blk.h"
 #include "virtio/net.h"
 #include "virtio/rng.h"
+#include "virtio/vsock.h"
 
 static const struct device_class *const classes[] = {
 	&virtio_balloon_class,
 	&virtio_blk_class,
 	&virtio_net_class,
 	&virtio_rng_class,
+	&virtio_vsock_class,
 };
 
 static const struct device_class *find_class(const char *option)

@@ -427,6 +427,8 @@ static uint32_t class_code(uint16_t id)
 		return 0x020000; /* Ethernet controller */
 	case 2:
 		return 0x018000; /* mass storage, other */
+	case 19:
+		return 0x078000; /* communication, other */
 	default:
 		return 0x00ff00; /* device that fits no class */
 	}

@@ -195,6 +195,26 @@ refused "too few descriptors for the interrupts" \
 	'300 devices need about 9[0-9][0-9] file descriptors and this process may have 700: raise the limit \(ulimit -n\)' \
 	bash -c 'ulimit -n 700; exec "$@"' - "$LACUNA" run "${rngs[@]}"
 
+# --- sockets
+run "vsock without a CID" "vsock0: no context identifier given: cid=N, 3 or more" --vsock path="$tmp/v"
+run "vsock without a path" "vsock0: no socket given: path=FILE" --vsock cid=3
+run "vsock with an empty path" "vsock0: no socket given: path=FILE" --vsock cid=3,path=
+run "vsock: the host's CID" "vsock0: cid: 2 is out of range; give 3 to 4294967294" --vsock cid=2,path="$tmp/v"
+run "vsock: the CID that means any" "cid: 4294967295 is out of range" --vsock cid=4294967295,path="$tmp/v"
+run "vsock: CID in words" "cid: 'three' is not a number" --vsock cid=three,path="$tmp/v"
+run "vsock: unknown key" "vsock: unknown key 'port'; known are: cid, path" --vsock cid=3,path="$tmp/v",port=1
+run "vsock given twice" "vsock: given twice" --vsock cid=3,path="$tmp/v" --vsock cid=4,path="$tmp/w"
+run "vsock in a missing folder" "make the socket '$tmp/none/v': No such file" --vsock cid=3,path="$tmp/none/v"
+long=$tmp/$(printf '%097d' 0)
+run "vsock path too long" "the path has ${#long} bytes, and a socket's may have 96 .*give a shorter one" --vsock cid=3,path="$long"
+run "vsock path of a file" "'$tmp/empty' exists and is not a socket" --vsock cid=3,path="$tmp/empty"
+socat -u UNIX-LISTEN:"$tmp/stale",unlink-close=0 /dev/null & # takes one, ends and leaves the file
+until [ -S "$tmp/stale" ]; do :; done
+run "vsock path in use" "'$tmp/stale' is in use by another program; give another path" --vsock cid=3,path="$tmp/stale"
+wait
+run "vsock path left behind" "nobody listens any more; remove it" --vsock cid=3,path="$tmp/stale"
+same "vsock: what is in the way is not removed" "$tmp/stale" "$(find "$tmp/stale")"
+
 # --- the host
 run "memory beyond the CPU" "memory.* MiB" --memory 2047T
 # A library in front of the C library's ioctl() plays a KVM that allows two vCPUs.
