@@ -36,6 +36,8 @@ const struct opt machine_opts[] = {
 		.help = "virtio memory balloon; size: what it takes from the guest [0];\n"
 			"deflate-on-oom=on|off [off]; reporting=on|off [on]: memory that the\n"
 			"guest frees goes back to the host" },
+	{ "pmem", "path=FILE[,readonly=on|off]", .many = true,
+		.help = "virtio persistent memory: the guest sees the file as memory" },
 	{ "rng", "[bus=N]", .value = OPT_MAY_HAVE_VALUE, .implied = "", .many = true,
 		.help = "virtio entropy device; bus=N, which every device takes: its PCI bus, 0\n"
 			"or that of a root port [a free place]" },

@@ -309,6 +309,7 @@ static const struct option options[] = {
 	{ "memory", false, set_memory },
 	{ "net", true, add_device },
 	{ "pci", false, set_pci },
+	{ "pmem", true, add_device },
 	{ "rng", true, add_device },
 	{ "serial", false, set_serial },
 	{ "timeout", false, set_timeout },

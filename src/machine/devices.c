@@ -14,6 +14,7 @@
 #include "virtio/balloon.h"
 #include "virtio/blk.h"
 #include "virtio/net.h"
+#include "virtio/pmem.h"
 #include "virtio/rng.h"
 #include "virtio/vsock.h"
 
@@ -21,6 +22,7 @@ static const struct device_class *const classes[] = {
 	&virtio_balloon_class,
 	&virtio_blk_class,
 	&virtio_net_class,
+	&virtio_pmem_class,
 	&virtio_rng_class,
 	&virtio_vsock_class,
 };
@@ -173,6 +175,8 @@ int devices_new(struct machine *m, const struct machine_config *config, struct l
 		.mmio = &m->mmio,
 		.pci = m->pci,
 		.log = &m->log,
+		.map_file = devmem_map,
+		.map_opaque = m,
 	};
 	m->device = calloc(config->device_count + 1, sizeof(struct device *));
 	if (!m->device)

@@ -123,9 +123,9 @@ static int make_ram(
 	struct machine *m, const struct machine_config *config, struct lacuna_error **err)
 {
 	int rc = gmem_new(config->memory, config->hugepages, &m->mem, err);
-	for (unsigned slot = 0; rc == 0 && slot < m->mem->region_count; slot++) {
-		const struct gmem_region *r = &m->mem->region[slot];
-		rc = kvm_vm_set_slot(&m->vm, slot, r->gpa, r->size, r->hva, false, err);
+	for (unsigned i = 0; rc == 0 && i < m->mem->region_count; i++) {
+		const struct gmem_region *r = &m->mem->region[i];
+		rc = kvm_vm_set_slot(&m->vm, m->slots++, r->gpa, r->size, r->hva, false, err);
 	}
 	return rc;
 }
@@ -227,6 +227,9 @@ static int build(struct machine *m, const struct machine_config *config,
 	if (rc == 0)
 		rc = choose_windows(config->memory, cpuid_phys_bits(supported), &windows, err);
 	if (rc == 0)
+		devmem_space_init(
+			&m->devmem_space, config->memory, cpuid_phys_bits(supported), &windows);
+	if (rc == 0)
 		rc = make_ram(m, config, err);
 	if (rc == 0)
 		rc = loop_new(&m->loop, err);
@@ -237,7 +240,7 @@ static int build(struct machine *m, const struct machine_config *config,
 	if (rc == 0)
 		rc = devices_new(m, config, err);
 	if (rc == 0)
-		rc = window_new(m, config, m->mem->region_count, err);
+		rc = window_new(m, config, m->slots, err);
 	if (rc == 0)
 		rc = kvm_vm_set_tss(&m->vm, LAYOUT_TSS, LAYOUT_IDENTITY_MAP, err);
 	if (rc == 0)
@@ -333,6 +336,7 @@ void machine_free(struct machine *m)
 	}
 	loop_remove(m->timeout_timer);
 	loop_remove(m->drain_timer);
+	devmem_free(m);
 	devices_free(m);
 	platform_free(m);
 	vcpus_free(m);

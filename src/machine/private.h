@@ -16,6 +16,7 @@
 #include "kvm/vcpu.h"
 #include "kvm/vm.h"
 #include "loop/loop.h"
+#include "machine/devmem.h"
 #include "machine/machine.h"
 #include "mem/gmem.h"
 #include "pci/ecam.h"
@@ -29,6 +30,7 @@ struct reset;
 struct ged;
 struct exit_port;
 struct kvm_cpuid2;
+struct devmem;
 
 /* Counters of one vCPU: written by its thread, read by any. */
 struct vcpu_counters {
@@ -59,7 +61,10 @@ struct machine {
 	int kvm_fd;
 	struct kvm_vm vm;
 	struct kvm_irq irq;
+	unsigned slots; /* memory slots in use, numbered from 0; the window's come after them */
 	struct gmem *mem;
+	struct devmem_space devmem_space;
+	struct devmem *devmem; /* list */
 	struct bus pio, mmio;
 	struct pci_host *pci;
 	struct ecam_window *window; /* NULL: it traps, or there is none */
@@ -131,6 +136,13 @@ int devices_new(struct machine *m, const struct machine_config *config, struct l
 int devices_start(struct machine *m, struct lacuna_error **err);
 void devices_stop(struct machine *m);
 void devices_free(struct machine *m);
+
+/* devmem.c */
+int devmem_map(void *machine, const char *path, int fd, uint64_t size, bool readonly,
+	uint64_t *ret_gpa, struct lacuna_error **err);
+/* Whether memory of a device has gone, which is why KVM can't go on. */
+bool devmem_lost(const struct machine *m, char *message, size_t size);
+void devmem_free(struct machine *m);
 
 /* platform.c */
 int platform_new(struct machine *m, const struct machine_config *config, struct lacuna_error **err);

@@ -112,6 +112,19 @@ static void crash(struct vcpu *v)
 	machine_end(v->machine, LACUNA_END_CRASH, 0, message);
 }
 
+static void run_failed(struct vcpu *v, int code)
+{
+	struct machine *m = v->machine;
+	char message[sizeof(m->end_message)];
+	if (code == EFAULT && devmem_lost(m, message, sizeof(message))) {
+		machine_end(m, LACUNA_END_FAILED, 0, message);
+		return;
+	}
+	snprintf(message, sizeof(message), "vCPU %u: KVM_RUN: %s", v->kvm.index,
+		strerrordesc_np(code));
+	machine_end(m, LACUNA_END_CRASH, 0, message);
+}
+
 /* False when this vCPU runs no more. */
 static bool run_once(struct vcpu *v)
 {
@@ -120,10 +133,7 @@ static bool run_once(struct vcpu *v)
 	int rc = kvm_vcpu_run(&v->kvm, &e);
 	bump(&v->counters.total);
 	if (rc < 0) {
-		char message[sizeof(m->end_message)];
-		snprintf(message, sizeof(message), "vCPU %u: KVM_RUN: %s", v->kvm.index,
-			strerrordesc_np(-rc));
-		machine_end(m, LACUNA_END_CRASH, 0, message);
+		run_failed(v, -rc);
 		return false;
 	}
 	bump(&v->counters.by_reason[min_u64(e.reason, LACUNA_EXIT_REASONS - 1)]);

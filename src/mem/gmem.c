@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Guest RAM: one memfd, one mapping, one or two regions around the 32-bit hole. */
+/* Guest RAM: one memfd, one mapping, one or two regions around the 32-bit hole; and files beside
+ * it. */
 #include "mem/gmem.h"
 
 #include <abi/layout.h>
@@ -83,25 +84,30 @@ void gmem_free(struct gmem *m)
 {
 	if (!m)
 		return;
+	while (m->file) {
+		struct gmem_file *f = m->file;
+		m->file = f->next;
+		munmap(f->region.hva, f->region.size);
+		free(f);
+	}
 	munmap(m->map, m->map_size);
 	fd_close(&m->fd);
 	free(m);
 }
 
-static const struct gmem_region *find(const struct gmem *m, gpa_t gpa)
+static void *inside(const struct gmem_region *r, gpa_t gpa, size_t len)
 {
-	for (unsigned i = 0; i < m->region_count; i++)
-		if (gpa >= m->region[i].gpa && gpa - m->region[i].gpa < m->region[i].size)
-			return &m->region[i];
-	return NULL;
+	if (gpa < r->gpa || gpa - r->gpa >= r->size || len > r->size - (gpa - r->gpa))
+		return NULL;
+	return r->hva + (gpa - r->gpa);
 }
 
 void *gmem_ptr(const struct gmem *m, gpa_t gpa, size_t len)
 {
-	const struct gmem_region *r = find(m, gpa);
-	if (!r || len > r->size - (gpa - r->gpa))
-		return NULL;
-	return r->hva + (gpa - r->gpa);
+	void *p = NULL;
+	for (unsigned i = 0; i < m->region_count && !p; i++)
+		p = inside(&m->region[i], gpa, len);
+	return p;
 }
 
 int gmem_read(const struct gmem *m, gpa_t gpa, void *buf, size_t len)
@@ -121,6 +127,74 @@ int gmem_write(const struct gmem *m, gpa_t gpa, const void *buf, size_t len)
 	memcpy(p, buf, len);
 	return 0;
 }
+
+/* --- files --- */
+
+int gmem_add_file(struct gmem *m, gpa_t gpa, uint64_t size, const char *path, int fd, bool readonly,
+	const struct gmem_file **ret, struct lacuna_error **err)
+{
+	void *map = mmap(NULL, size, PROT_READ | (readonly ? 0 : PROT_WRITE), MAP_SHARED, fd, 0);
+	if (map == MAP_FAILED)
+		return err_errno(err, "map '%s', %llu MiB", path, (unsigned long long)(size / MIB));
+	struct gmem_file *f = malloc(sizeof(*f));
+	if (!f) {
+		munmap(map, size);
+		return err_nomem(err);
+	}
+	*f = (struct gmem_file){
+		.region = { gpa, size, map },
+		.path = path,
+		.fd = fd,
+		.readonly = readonly,
+		.next = m->file,
+	};
+	m->file = f;
+	*ret = f;
+	return 0;
+}
+
+void *gmem_buffer(const struct gmem *m, gpa_t gpa, size_t len)
+{
+	void *p = gmem_ptr(m, gpa, len);
+	for (const struct gmem_file *f = m->file; f && !p; f = f->next)
+		p = inside(&f->region, gpa, len);
+	return p;
+}
+
+static bool in_file(const struct gmem *m, const void *hva)
+{
+	for (const struct gmem_file *f = m->file; f; f = f->next)
+		if ((uintptr_t)hva - (uintptr_t)f->region.hva < f->region.size)
+			return true;
+	return false;
+}
+
+static int copied(ssize_t n, size_t len)
+{
+	return n < 0 ? -errno : (size_t)n == len ? 0 : -EFAULT;
+}
+
+/* From and to a file the kernel copies, as if for another process: where a load would end in SIGBUS
+ * it says EFAULT. Nor does it make a truncated file longer, as pwrite() would. */
+int gmem_copy_from(const struct gmem *m, void *buf, const void *hva, size_t len)
+{
+	struct iovec local = { buf, len }, remote = { (void *)(uintptr_t)hva, len };
+	if (in_file(m, hva))
+		return copied(process_vm_readv(getpid(), &local, 1, &remote, 1, 0), len);
+	memcpy(buf, hva, len);
+	return 0;
+}
+
+int gmem_copy_to(const struct gmem *m, void *hva, const void *buf, size_t len)
+{
+	struct iovec local = { (void *)(uintptr_t)buf, len }, remote = { hva, len };
+	if (in_file(m, hva))
+		return copied(process_vm_writev(getpid(), &local, 1, &remote, 1, 0), len);
+	memcpy(hva, buf, len);
+	return 0;
+}
+
+/* --- giving back --- */
 
 uint64_t gmem_discard(const struct gmem *m, const void *hva, size_t len)
 {

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Guest RAM and the only way into it. RAM is one memfd, mapped once and presented to the guest in
- * one or two regions around the 32-bit hole (include/abi/layout.h). The map is built before the
- * first vCPU runs and never changes afterwards, so look-ups take no lock and may come from any
- * thread.
+ * Guest memory and the only way into it. RAM is one memfd, mapped once and presented to the guest
+ * in one or two regions around the 32-bit hole (include/abi/layout.h). Beside it there may be files
+ * of the host, mapped as memory of devices. The map is built before the first vCPU runs and never
+ * changes afterwards, so look-ups take no lock and may come from any thread.
+ *
+ * RAM may be touched by its host address; a file must not be, since whoever truncates it makes that
+ * a SIGBUS. Its host address is good for system calls (-EFAULT then) and for the copies below.
  *
  * Every access names its whole range and is checked by subtraction, so no sum wraps. The guest can
  * change RAM at any time: copy first (gmem_read), then check and use only the copy.
@@ -26,12 +29,22 @@ struct gmem_region {
 	uint8_t *hva;
 };
 
+/* A file as memory. Its descriptor and path are the adder's and outlive the map. */
+struct gmem_file {
+	struct gmem_region region;
+	const char *path;
+	int fd;
+	bool readonly;
+	struct gmem_file *next;
+};
+
 struct gmem {
 	struct gmem_region region[2];
 	unsigned region_count;
-	uint64_t size; /* bytes in all */
-	uint64_t page; /* what the host backs it with: 4 KiB or 2 MiB */
-	int fd;        /* the memfd, or -1 */
+	struct gmem_file *file; /* list */
+	uint64_t size;          /* bytes in all */
+	uint64_t page;          /* what the host backs it with: 4 KiB or 2 MiB */
+	int fd;                 /* the memfd, or -1 */
 	uint8_t *map;
 	uint64_t map_size;
 };
@@ -46,9 +59,21 @@ struct gmem {
 int gmem_new(uint64_t size, bool hugepages, struct gmem **ret, struct lacuna_error **err);
 void gmem_free(struct gmem *m);
 
-/* Host address of [gpa, gpa+len), all inside one region, or NULL. Short-lived use only; len may be
- * 0. */
+/* Maps the first @size bytes of @fd and presents them at @gpa, where nothing else may be. */
+int gmem_add_file(struct gmem *m, gpa_t gpa, uint64_t size, const char *path, int fd, bool readonly,
+	const struct gmem_file **ret, struct lacuna_error **err);
+
+/* Host address of [gpa, gpa+len), all inside one region of RAM, or NULL. Short-lived use only; len
+ * may be 0. */
 void *gmem_ptr(const struct gmem *m, gpa_t gpa, size_t len);
+
+/* Likewise, but a file will do, too: what a device moves data to and from. */
+void *gmem_buffer(const struct gmem *m, gpa_t gpa, size_t len);
+
+/* Copy from and to what gmem_buffer() has found: 0, or -EFAULT when it is a file that has become
+ * shorter or is read-only; a part may have been copied then. */
+int gmem_copy_from(const struct gmem *m, void *buf, const void *hva, size_t len);
+int gmem_copy_to(const struct gmem *m, void *hva, const void *buf, size_t len);
 
 /* Copy between guest RAM and a host buffer: 0, or -EFAULT when any byte of the range is not RAM
  * (then nothing is copied). */

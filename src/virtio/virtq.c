@@ -133,9 +133,9 @@ static int add_buffer(struct virtq *q, struct virtq_chain *c, const struct desc 
 		return broken(q, "a chain has 4 GiB or more");
 	if (!d->len)
 		return 0;
-	void *p = gmem_ptr(q->mem, d->addr, d->len);
+	void *p = gmem_buffer(q->mem, d->addr, d->len);
 	if (!p)
-		return broken(q, "a buffer is not in RAM");
+		return broken(q, "a buffer is not in memory");
 	c->iov[c->out_count + c->in_count] = (struct iovec){ .iov_base = p, .iov_len = d->len };
 	if (in) {
 		c->in_count++;
@@ -155,6 +155,7 @@ static int walk(struct virtq *q, uint16_t head, struct virtq_chain *c)
 	bool inside = false; /* in an indirect table */
 	unsigned seen = 0;
 
+	c->mem = q->mem;
 	c->head = head;
 	c->out_count = c->in_count = 0;
 	c->out_size = c->in_size = 0;
@@ -337,7 +338,8 @@ bool virtq_chain_read(const struct virtq_chain *c, uint32_t offset, void *buf, u
 			continue;
 		}
 		uint32_t n = (uint32_t)min_u64(v->iov_len - offset, len);
-		memcpy(to, (const uint8_t *)v->iov_base + offset, n);
+		if (gmem_copy_from(c->mem, to, (const uint8_t *)v->iov_base + offset, n) < 0)
+			return false;
 		to += n;
 		len -= n;
 		offset = 0;
@@ -351,11 +353,11 @@ bool virtq_chain_write(const struct virtq_chain *c, uint32_t offset, const void 
 {
 	if (offset > c->in_size || len > c->in_size - offset)
 		return false;
-	virtq_iov_write(c->iov + c->out_count, offset, buf, len);
-	return true;
+	return virtq_iov_write(c->mem, c->iov + c->out_count, offset, buf, len);
 }
 
-void virtq_iov_write(const struct iovec *iov, uint32_t offset, const void *buf, uint32_t len)
+bool virtq_iov_write(const struct gmem *mem, const struct iovec *iov, uint32_t offset,
+	const void *buf, uint32_t len)
 {
 	const uint8_t *from = buf;
 	for (const struct iovec *v = iov; len; v++) {
@@ -364,9 +366,11 @@ void virtq_iov_write(const struct iovec *iov, uint32_t offset, const void *buf, 
 			continue;
 		}
 		uint32_t n = (uint32_t)min_u64(v->iov_len - offset, len);
-		memcpy((uint8_t *)v->iov_base + offset, from, n);
+		if (gmem_copy_to(mem, (uint8_t *)v->iov_base + offset, from, n) < 0)
+			return false;
 		from += n;
 		len -= n;
 		offset = 0;
 	}
+	return true;
 }

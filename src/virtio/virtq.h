@@ -34,6 +34,7 @@ struct virtq {
 
 /* A chain as host memory: the buffers to read, then those to write. */
 struct virtq_chain {
+	const struct gmem *mem;
 	uint16_t head;
 	unsigned out_count, in_count;
 	uint32_t out_size, in_size; /* bytes; the sum is below 4 GiB (2.7.5.2) */
@@ -67,8 +68,9 @@ bool virtq_wants_interrupt(struct virtq *q);
 void virtq_kicks_off(struct virtq *q);
 bool virtq_kicks_on(struct virtq *q);
 
-/* The bytes of a chain by offset, however the driver has cut them up (2.7.4). False, and nothing
- * done, when the range is not inside the readable (writable) part. */
+/* The bytes of a chain by offset, however the driver has cut them up (2.7.4). False when the range
+ * is not inside the readable (writable) part, and then nothing is done, or when it is in a file
+ * that has become shorter, or may not be written. */
 bool virtq_chain_read(const struct virtq_chain *c, uint32_t offset, void *buf, uint32_t len);
 bool virtq_chain_write(const struct virtq_chain *c, uint32_t offset, const void *buf, uint32_t len);
 
@@ -82,7 +84,9 @@ unsigned virtq_chain_in(const struct virtq_chain *c, uint32_t offset, uint32_t l
 unsigned virtq_slice(const struct iovec *iov, unsigned count, uint32_t size, uint32_t offset,
 	uint32_t len, struct iovec *ret);
 
-/* Writes into what virtq_chain_in() has returned, which holds @offset + @len bytes at least. */
-void virtq_iov_write(const struct iovec *iov, uint32_t offset, const void *buf, uint32_t len);
+/* Writes into what virtq_chain_in() has returned, which holds @offset + @len bytes at least. False:
+ * a file that has become shorter, or may not be written. */
+bool virtq_iov_write(const struct gmem *mem, const struct iovec *iov, uint32_t offset,
+	const void *buf, uint32_t len);
 
 #endif

@@ -161,6 +161,31 @@ run "balloon in nonsense" "balloon0: size: 'big' is not a size" --balloon=big
 run "balloon reporting in nonsense" "balloon0: reporting: 'yes' is neither on nor off" --balloon reporting=yes
 run "unknown balloon key" "balloon: unknown key 'target'; known are: size, deflate-on-oom" --balloon target=1M
 run "two balloons" "balloon: given twice, but a machine has one at most" --balloon --balloon size=4K
+run "pmem without a file" "pmem0: no file given: path=FILE" --pmem readonly=on
+run "pmem missing" "pmem0: open '$tmp/none': No such file" --pmem path="$tmp/none"
+run "pmem in a folder's name" "pmem0: '$tmp' is a directory: name a file in it" --pmem "$tmp"
+run "pmem that is a character device" "pmem0: '/dev/zero' is not a regular file" --pmem /dev/zero
+run "pmem empty" "pmem0: '$tmp/empty' is empty: give it a size with truncate -s" --pmem "$tmp/empty"
+run "pmem of an odd size" "has 1000 bytes, not a multiple of 2M: enlarge it with truncate -s %2M" --pmem "$tmp/odd"
+run "unknown pmem key" "pmem: unknown key 'size'; known are: path, readonly" --pmem "path=$tmp/d,size=2M"
+truncate -s 2M "$tmp/pmem"
+run "one pmem twice" "pmem1: '$tmp/pmem' is in use: given twice, or another VM" --pmem "$tmp/pmem" --pmem "$tmp/pmem"
+chmod 444 "$tmp/pmem"
+# shellcheck disable=SC2086 # a command and its options
+refused "read-only file as writable pmem" "pmem0: '$tmp/pmem' can't be written to: make it writable or add readonly=on" \
+	$owner_only "$LACUNA" run --pmem "$tmp/pmem"
+chmod 000 "$tmp/pmem"
+# shellcheck disable=SC2086 # a command and its options
+refused "pmem without permission" "pmem0: open '$tmp/pmem': Permission denied" \
+	$owner_only "$LACUNA" run --pmem "$tmp/pmem,readonly=on"
+truncate -s 8T "$tmp/huge"
+run "pmem beyond a memory slot" "pmem0: '$tmp/huge' has 8388608 MiB, more than KVM maps in one piece" --pmem "$tmp/huge"
+if truncate -s 4P "/dev/shm/${tmp##*/}" 2>/dev/null; then # no disk's file system has files that large
+	run "pmem beyond all addresses" "pmem0: .* find no place in the addresses .*: give a smaller file" --pmem "/dev/shm/${tmp##*/}"
+else
+	skip "pmem beyond all addresses" "no tmpfs at /dev/shm"
+fi
+rm -f "/dev/shm/${tmp##*/}"
 run "unknown key for the entropy device" "rng: unknown key 'source'; known are: bus" --rng=source=/dev/random
 
 # --- devices and the topology

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Files as memory of devices: each gets a place, a memory slot and a region on the MMIO bus. The
+ * region hears of what the slot can't serve: writes to a read-only file, and accesses to a file
+ * that is not there any more, as far as KVM hands them over instead of failing with EFAULT.
+ */
+#include "machine/devmem.h"
+
+#include <abi/layout.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "machine/private.h"
+#include "util/bytes.h"
+#include "util/err.h"
+
+#define SLOT_MAX (((uint64_t)1 << 43) - 4096) /* KVM counts the pages of a slot in 31 bits */
+
+struct devmem {
+	struct machine *machine;
+	const struct gmem_file *file;
+	struct region region;
+	struct log_limit log_limit;
+	struct devmem *next;
+};
+
+/* --- places --- */
+
+void devmem_space_init(struct devmem_space *space, uint64_t ram_size, unsigned phys_bits,
+	const struct pci_windows *windows)
+{
+	gpa_t limit = (uint64_t)1 << min_u64(phys_bits, 52);
+	struct gmem_region region[2];
+	const struct gmem_region *last = &region[gmem_split(ram_size, region) - 1];
+	gpa_t free = max_u64(last->gpa + last->size, LAYOUT_RAM_HIGH_BASE);
+	gpa_t window = windows->mem64_size ? windows->mem64_base : limit;
+
+	space->gap[0].next = align_up(free, DEVMEM_ALIGN);
+	space->gap[0].end = window;
+	space->gap[1].next = align_up(window + windows->mem64_size, DEVMEM_ALIGN);
+	space->gap[1].end = limit;
+}
+
+int devmem_take(struct devmem_space *space, uint64_t size, gpa_t *ret, struct lacuna_error **err)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(space->gap); i++) {
+		gpa_t next = space->gap[i].next, end = space->gap[i].end;
+		if (next > end || size > end - next)
+			continue;
+		*ret = next;
+		space->gap[i].next = align_up(next + size, DEVMEM_ALIGN);
+		return 0;
+	}
+	return err_set(err, ENOSPC,
+		"%llu MiB find no place in the addresses that this CPU reaches: give a smaller file or less memory",
+		(unsigned long long)(size / MIB));
+}
+
+/* --- accesses that the slot did not serve --- */
+
+/* Whether the host has made the file shorter, and what to say then. */
+static bool explain(const struct gmem_file *f, char *message, size_t size)
+{
+	struct stat st;
+	if (fstat(f->fd, &st) < 0 || (uint64_t)st.st_size >= f->region.size)
+		return false;
+	snprintf(message, size,
+		"memory of the guest is gone: '%.120s' was truncated from %llu to %llu bytes",
+		f->path, (unsigned long long)f->region.size, (unsigned long long)st.st_size);
+	return true;
+}
+
+bool devmem_lost(const struct machine *m, char *message, size_t size)
+{
+	for (const struct devmem *d = m->devmem; d; d = d->next)
+		if (explain(d->file, message, size))
+			return true;
+	return false;
+}
+
+static void lost(const struct devmem *d)
+{
+	char message[sizeof(d->machine->end_message)];
+	if (!explain(d->file, message, sizeof(message)))
+		snprintf(message, sizeof(message),
+			"memory of the guest is gone: '%.120s' can't be read or written",
+			d->file->path);
+	machine_end(d->machine, LACUNA_END_FAILED, 0, message);
+}
+
+static uint64_t devmem_read(void *opaque, uint64_t offset, unsigned size)
+{
+	lost(opaque);
+	return ones(size);
+}
+
+static void devmem_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+	struct devmem *d = opaque;
+	if (d->file->readonly)
+		log_guest(&d->machine->log, &d->log_limit, "pmem",
+			"write to read-only '%s' at 0x%llx: dropped", d->file->path,
+			(unsigned long long)offset);
+	else
+		lost(d);
+}
+
+static const struct region_ops region_ops = { .read = devmem_read, .write = devmem_write };
+
+/* --- mapping --- */
+
+static int map(struct machine *m, struct devmem *d, const char *path, int fd, uint64_t size,
+	bool readonly, struct lacuna_error **err)
+{
+	gpa_t gpa;
+	if (readonly && !m->vm.readonly_mem)
+		return err_set(err, ENOTSUP,
+			"readonly=on: this VM has no read-only memory slots (KVM_CAP_READONLY_MEM)");
+	int rc = devmem_take(&m->devmem_space, size, &gpa, err);
+	if (rc == 0 && size > SLOT_MAX)
+		rc = err_set(err, ERANGE,
+			"'%s' has %llu MiB, more than KVM maps in one piece: give less than 8T",
+			path, (unsigned long long)(size / MIB));
+	if (rc == 0)
+		rc = gmem_add_file(m->mem, gpa, size, path, fd, readonly, &d->file, err);
+	if (rc < 0)
+		return rc;
+	rc = kvm_vm_set_slot(&m->vm, m->slots++, gpa, size, d->file->region.hva, readonly, err);
+	if (rc < 0)
+		return rc;
+	d->region = (struct region){
+		.name = "pmem",
+		.base = gpa,
+		.size = size,
+		.ops = &region_ops,
+		.opaque = d,
+	};
+	return bus_add(&m->mmio, &d->region, err);
+}
+
+int devmem_map(void *machine, const char *path, int fd, uint64_t size, bool readonly,
+	uint64_t *ret_gpa, struct lacuna_error **err)
+{
+	struct machine *m = machine;
+	struct devmem *d = calloc(1, sizeof(*d));
+	if (!d)
+		return err_nomem(err);
+	d->machine = m;
+	int rc = map(m, d, path, fd, size, readonly, err);
+	if (rc < 0) {
+		free(d);
+		return rc;
+	}
+	d->next = m->devmem;
+	m->devmem = d;
+	*ret_gpa = d->file->region.gpa;
+	return 0;
+}
+
+void devmem_free(struct machine *m)
+{
+	while (m->devmem) {
+		struct devmem *d = m->devmem;
+		m->devmem = d->next;
+		bus_remove(&m->mmio, &d->region);
+		free(d);
+	}
+}
