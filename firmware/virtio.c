@@ -99,7 +99,7 @@ void virtio_set_queue(struct virtio *v, volatile struct virtq *queue)
 {
 	memset((void *)queue, 0, sizeof(*queue));
 	v->queue = queue;
-	common_write(v, VIRTIO_QUEUE_SELECT, 0, 2);
+	common_write(v, VIRTIO_QUEUE_SELECT, v->index, 2);
 	common_write(v, VIRTIO_QUEUE_SIZE, VIRTQ_SIZE, 2);
 	common_write64(v, VIRTIO_QUEUE_DESC, (uint64_t)&queue->desc);
 	common_write64(v, VIRTIO_QUEUE_DRIVER, (uint64_t)&queue->avail);
@@ -129,7 +129,7 @@ bool virtio_route(const struct virtio *v, uint8_t vector)
 	mem_write(entry + 8, vector, 4);
 	mem_write(entry + 12, 0, 4); /* unmasked */
 	pci_write(m, v->bdf, cap + MSIX_CONTROL, 2, MSIX_CONTROL_ON);
-	common_write(v, VIRTIO_QUEUE_SELECT, 0, 2);
+	common_write(v, VIRTIO_QUEUE_SELECT, v->index, 2);
 	common_write(v, VIRTIO_QUEUE_VECTOR, 0, 2);
 	return mem_read(v->common + VIRTIO_QUEUE_VECTOR, 2) == 0;
 }
@@ -145,9 +145,9 @@ void virtq_set(volatile struct virtq *q, unsigned i, uint64_t addr, uint32_t len
 
 void virtio_kick(const struct virtio *v)
 {
-	common_write(v, VIRTIO_QUEUE_SELECT, 0, 2);
+	common_write(v, VIRTIO_QUEUE_SELECT, v->index, 2);
 	uint16_t off = mem_read(v->common + VIRTIO_QUEUE_NOTIFY_OFF, 2);
-	mem_write(v->notify + (uint64_t)off * v->notify_step, 0, 2);
+	mem_write(v->notify + (uint64_t)off * v->notify_step, v->index, 2);
 }
 
 void virtio_submit(const struct virtio *v, uint16_t head)

@@ -9,8 +9,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define VIRTIO_ID_BLK 2
-#define VIRTIO_ID_RNG 4
+#define VIRTIO_ID_BLK     2
+#define VIRTIO_ID_RNG     4
+#define VIRTIO_ID_BALLOON 5
+#define VIRTIO_ID_PMEM    27
 
 #define VIRTIO_STATUS_ACKNOWLEDGE 1
 #define VIRTIO_STATUS_DRIVER      2
@@ -70,6 +72,7 @@ struct virtio {
 	unsigned bdf;
 	uint64_t common, notify, device; /* addresses of the register groups */
 	uint32_t notify_step;
+	unsigned index; /* of the queue in use: 0 unless somebody sets another */
 	volatile struct virtq *queue;
 };
 
@@ -85,13 +88,13 @@ void virtio_add_status(const struct virtio *v, uint8_t bits);
 /* From reset to FEATURES_OK with exactly @features; false if the device refuses. */
 bool virtio_negotiate(const struct virtio *v, uint64_t features);
 
-/* Clears @queue and sets it up as queue 0. */
+/* Clears @queue and sets it up as queue v->index. */
 void virtio_set_queue(struct virtio *v, volatile struct virtq *queue);
 
-/* All of it: reset, VERSION_1 and @features, queue 0, DRIVER_OK. */
+/* All of it: reset, VERSION_1 and @features, the queue, DRIVER_OK. */
 bool virtio_start(struct virtio *v, uint64_t features, volatile struct virtq *queue);
 
-/* MSI-X entry 0 raises @vector on this processor for queue 0. Between virtio_set_queue() and use.
+/* MSI-X entry 0 raises @vector on this processor for the queue. Between virtio_set_queue() and use.
  */
 bool virtio_route(const struct virtio *v, uint8_t vector);
 

@@ -20,6 +20,7 @@ struct guest {
 	const char *cmdline;             /* NULL: none */
 	unsigned cpus;                   /* 0: 1 */
 	const char *memory, *pci, *disk; /* as the options; NULL: the default; no disk */
+	const char *balloon, *pmem;      /* likewise; NULL: none */
 	bool rng;
 	const char *input;  /* what waits at the serial port */
 	unsigned timeout_s; /* 0: 60 */
