@@ -1,19 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Files as memory of devices: each gets a place, a memory slot and a region on the MMIO bus. The
- * region hears of what the slot can't serve: writes to a read-only file, and accesses to a file
- * that is not there any more, as far as KVM hands them over instead of failing with EFAULT.
+ * Files as memory of devices: each gets a place, a memory slot and a region on the MMIO bus, which
+ * hears of what the slot can't serve, as writes to a read-only file.
+ *
+ * When the host truncates a file, what is gone can't be served by anybody, and the machine ends.
+ * KVM can't be relied on to say so: an access may fail with EFAULT, arrive as MMIO, or be tried
+ * again and again inside the kernel, with a guest that hangs (asynchronous page faults). So the
+ * file is watched, too.
  */
 #include "machine/devmem.h"
 
 #include <abi/layout.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/inotify.h>
 #include <sys/stat.h>
 
 #include "machine/private.h"
 #include "util/bytes.h"
 #include "util/err.h"
+#include "util/fd.h"
 
 #define SLOT_MAX (((uint64_t)1 << 43) - 4096) /* KVM counts the pages of a slot in 31 bits */
 
@@ -57,7 +64,7 @@ int devmem_take(struct devmem_space *space, uint64_t size, gpa_t *ret, struct la
 		(unsigned long long)(size / MIB));
 }
 
-/* --- accesses that the slot did not serve --- */
+/* --- files that get shorter --- */
 
 /* Whether the host has made the file shorter, and what to say then. */
 static bool explain(const struct gmem_file *f, char *message, size_t size)
@@ -78,6 +85,32 @@ bool devmem_lost(const struct machine *m, char *message, size_t size)
 			return true;
 	return false;
 }
+
+static void file_changed(void *opaque, uint32_t events)
+{
+	struct machine *m = opaque;
+	char message[sizeof(m->end_message)], event[4096];
+	ssize_t n = read(m->devmem_watch, event, sizeof(event)); /* what has changed is looked at */
+	if (n > 0 && devmem_lost(m, message, sizeof(message)))
+		machine_end(m, LACUNA_END_FAILED, 0, message);
+}
+
+/* A host without watches to spare is no reason to refuse the file. */
+static void watch(struct machine *m, int fd)
+{
+	char path[32];
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	if (m->devmem_watch < 0) {
+		AUTO_CLOSE int watch_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+		if (watch_fd >= 0 && loop_add_fd(m->loop, watch_fd, EPOLLIN, file_changed, m,
+					     &m->devmem_source, NULL) == 0)
+			m->devmem_watch = TAKE_FD(watch_fd);
+	}
+	if (m->devmem_watch < 0 || inotify_add_watch(m->devmem_watch, path, IN_MODIFY) < 0)
+		log_debug(&m->log, "pmem", "the file is not watched: %s", strerrordesc_np(errno));
+}
+
+/* --- accesses that the slot did not serve --- */
 
 static void lost(const struct devmem *d)
 {
@@ -152,6 +185,7 @@ int devmem_map(void *machine, const char *path, int fd, uint64_t size, bool read
 		free(d);
 		return rc;
 	}
+	watch(m, fd);
 	d->next = m->devmem;
 	m->devmem = d;
 	*ret_gpa = d->file->region.gpa;
@@ -160,6 +194,8 @@ int devmem_map(void *machine, const char *path, int fd, uint64_t size, bool read
 
 void devmem_free(struct machine *m)
 {
+	loop_remove(m->devmem_source);
+	fd_close(&m->devmem_watch);
 	while (m->devmem) {
 		struct devmem *d = m->devmem;
 		m->devmem = d->next;

@@ -291,7 +291,7 @@ int machine_new(
 		return err_nomem(err);
 	m->start_ns = now_ns();
 	m->log = config->log;
-	m->kvm_fd = m->vm.fd = m->end_fd = -1;
+	m->kvm_fd = m->vm.fd = m->end_fd = m->devmem_watch = -1;
 	m->serial_irq.fd = m->ged_irq.fd = -1;
 	m->first_entry_us = m->marker_us = m->end_us = LACUNA_TIME_NEVER;
 	bus_init(&m->pio);

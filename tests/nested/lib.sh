@@ -48,8 +48,35 @@ boot() { # NAME SCENARIO OPTION...
 	mv "$console.clean" "$console"
 }
 
+# The same in three parts, to meddle while the guest runs, whose console reads what `tell` says.
+start() { # NAME SCENARIO OPTION...: sets $pid
+	guest_command "$@"
+	rm -f "$stats" "$tmp/input"
+	mkfifo "$tmp/input"
+	"${command[@]}" <>"$tmp/input" >"$console" 2>&1 &
+	pid=$!
+}
+
+tell() { # LINE
+	echo "$1" >"$tmp/input"
+}
+
+await() { # TEXT: waits until the console has shown it; false if the machine ends first
+	while ! grep -aqF -- "$1" "$console"; do
+		kill -0 "$pid" 2>/dev/null || grep -aqF -- "$1" "$console" || return
+		sleep 0.2
+	done
+}
+
+conclude() { # waits for the end
+	status=0
+	wait "$pid" || status=$?
+	tr -d '\r' <"$console" >"$console.clean"
+	mv "$console.clean" "$console"
+}
+
 said() { # NAME: the value the guest printed as "guest NAME VALUE"
-	sed -n "s/^guest $1 //p" "$console" | tail -n 1
+	tr -d '\r' <"$console" | sed -n "s/^guest $1 //p" | tail -n 1
 }
 
 ends() { # NAME STATUS REASON: how the last boot ended; on failure the console's end is shown
