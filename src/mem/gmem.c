@@ -161,9 +161,9 @@ void *gmem_buffer(const struct gmem *m, gpa_t gpa, size_t len)
 	return p;
 }
 
-static bool in_file(const struct gmem *m, const void *hva)
+static bool in_file(const struct gmem_file *files, const void *hva)
 {
-	for (const struct gmem_file *f = m->file; f; f = f->next)
+	for (const struct gmem_file *f = files; f; f = f->next)
 		if ((uintptr_t)hva - (uintptr_t)f->region.hva < f->region.size)
 			return true;
 	return false;
@@ -176,19 +176,19 @@ static int copied(ssize_t n, size_t len)
 
 /* From and to a file the kernel copies, as if for another process: where a load would end in SIGBUS
  * it says EFAULT. Nor does it make a truncated file longer, as pwrite() would. */
-int gmem_copy_from(const struct gmem *m, void *buf, const void *hva, size_t len)
+int gmem_copy_from(const struct gmem_file *files, void *buf, const void *hva, size_t len)
 {
 	struct iovec local = { buf, len }, remote = { (void *)(uintptr_t)hva, len };
-	if (in_file(m, hva))
+	if (in_file(files, hva))
 		return copied(process_vm_readv(getpid(), &local, 1, &remote, 1, 0), len);
 	memcpy(buf, hva, len);
 	return 0;
 }
 
-int gmem_copy_to(const struct gmem *m, void *hva, const void *buf, size_t len)
+int gmem_copy_to(const struct gmem_file *files, void *hva, const void *buf, size_t len)
 {
 	struct iovec local = { (void *)(uintptr_t)buf, len }, remote = { hva, len };
-	if (in_file(m, hva))
+	if (in_file(files, hva))
 		return copied(process_vm_writev(getpid(), &local, 1, &remote, 1, 0), len);
 	memcpy(hva, buf, len);
 	return 0;

@@ -70,10 +70,11 @@ void *gmem_ptr(const struct gmem *m, gpa_t gpa, size_t len);
 /* Likewise, but a file will do, too: what a device moves data to and from. */
 void *gmem_buffer(const struct gmem *m, gpa_t gpa, size_t len);
 
-/* Copy from and to what gmem_buffer() has found: 0, or -EFAULT when it is a file that has become
- * shorter or is read-only; a part may have been copied then. */
-int gmem_copy_from(const struct gmem *m, void *buf, const void *hva, size_t len);
-int gmem_copy_to(const struct gmem *m, void *hva, const void *buf, size_t len);
+/* Copy from and to what gmem_buffer() has found, of a map with these @files (NULL: none). 0, or
+ * -EFAULT when it is a file that has become shorter or is read-only; a part may have been copied
+ * then. */
+int gmem_copy_from(const struct gmem_file *files, void *buf, const void *hva, size_t len);
+int gmem_copy_to(const struct gmem_file *files, void *hva, const void *buf, size_t len);
 
 /* Copy between guest RAM and a host buffer: 0, or -EFAULT when any byte of the range is not RAM
  * (then nothing is copied). */

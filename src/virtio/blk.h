@@ -32,7 +32,7 @@ struct blk_target {
 
 /* A request that was taken from the queue, without the chain. */
 struct blk_request {
-	const struct gmem *mem;
+	const struct gmem_file *files;
 	struct disk_io io;
 	uint32_t type;  /* BLK_T_* as the driver wrote it */
 	uint32_t bytes; /* read or written by it */

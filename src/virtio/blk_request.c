@@ -113,7 +113,7 @@ int blk_request_parse(
 	/* Not all of it: the arrays are large. */
 	r->io = (struct disk_io){ 0 };
 	r->type = le32toh(h.type);
-	r->mem = c->mem;
+	r->files = c->files;
 	r->head = c->head;
 	r->bytes = r->filled = 0;
 	r->status = BLK_S_OK;
@@ -144,7 +144,7 @@ uint32_t blk_request_finish(struct blk_request *r, int rc)
 		r->status = BLK_S_IOERR;
 	else if (r->type == BLK_T_IN)
 		r->filled = r->bytes;
-	virtq_iov_write(r->mem, &r->status_at, 0, &r->status, 1);
+	virtq_iov_write(r->files, &r->status_at, 0, &r->status, 1);
 	blk_request_drop(r);
 	/* 2.7.8.2: so many bytes from the start are known to be written; the status only counts
 	 * when nothing before it is missing. */

@@ -112,9 +112,9 @@ static bool deliver(struct net_pair *p)
 	}
 	unsigned chains = chains_for(w, need);
 	f->hdr.num_buffers = htole16((uint16_t)chains);
-	const struct gmem *mem = p->net->virtio.queue[net_rx_queue(p)].ring.mem;
-	virtq_iov_write(mem, w->iov, NET_HDR_SIZE + f->placed, f->rest, f->len - f->placed);
-	virtq_iov_write(mem, w->iov, 0, &f->hdr, NET_HDR_SIZE);
+	const struct gmem_file *files = p->net->virtio.queue[net_rx_queue(p)].ring.mem->file;
+	virtq_iov_write(files, w->iov, NET_HDR_SIZE + f->placed, f->rest, f->len - f->placed);
+	virtq_iov_write(files, w->iov, 0, &f->hdr, NET_HDR_SIZE);
 	give_back(p, chains, need);
 	p->rx.packets++;
 	p->rx.bytes += f->len;

@@ -155,7 +155,7 @@ static int walk(struct virtq *q, uint16_t head, struct virtq_chain *c)
 	bool inside = false; /* in an indirect table */
 	unsigned seen = 0;
 
-	c->mem = q->mem;
+	c->files = q->mem->file;
 	c->head = head;
 	c->out_count = c->in_count = 0;
 	c->out_size = c->in_size = 0;
@@ -338,7 +338,7 @@ bool virtq_chain_read(const struct virtq_chain *c, uint32_t offset, void *buf, u
 			continue;
 		}
 		uint32_t n = (uint32_t)min_u64(v->iov_len - offset, len);
-		if (gmem_copy_from(c->mem, to, (const uint8_t *)v->iov_base + offset, n) < 0)
+		if (gmem_copy_from(c->files, to, (const uint8_t *)v->iov_base + offset, n) < 0)
 			return false;
 		to += n;
 		len -= n;
@@ -353,10 +353,10 @@ bool virtq_chain_write(const struct virtq_chain *c, uint32_t offset, const void 
 {
 	if (offset > c->in_size || len > c->in_size - offset)
 		return false;
-	return virtq_iov_write(c->mem, c->iov + c->out_count, offset, buf, len);
+	return virtq_iov_write(c->files, c->iov + c->out_count, offset, buf, len);
 }
 
-bool virtq_iov_write(const struct gmem *mem, const struct iovec *iov, uint32_t offset,
+bool virtq_iov_write(const struct gmem_file *files, const struct iovec *iov, uint32_t offset,
 	const void *buf, uint32_t len)
 {
 	const uint8_t *from = buf;
@@ -366,7 +366,7 @@ bool virtq_iov_write(const struct gmem *mem, const struct iovec *iov, uint32_t o
 			continue;
 		}
 		uint32_t n = (uint32_t)min_u64(v->iov_len - offset, len);
-		if (gmem_copy_to(mem, (uint8_t *)v->iov_base + offset, from, n) < 0)
+		if (gmem_copy_to(files, (uint8_t *)v->iov_base + offset, from, n) < 0)
 			return false;
 		from += n;
 		len -= n;

@@ -34,7 +34,7 @@ struct virtq {
 
 /* A chain as host memory: the buffers to read, then those to write. */
 struct virtq_chain {
-	const struct gmem *mem;
+	const struct gmem_file *files; /* that buffers may be in, besides RAM */
 	uint16_t head;
 	unsigned out_count, in_count;
 	uint32_t out_size, in_size; /* bytes; the sum is below 4 GiB (2.7.5.2) */
@@ -86,7 +86,7 @@ unsigned virtq_slice(const struct iovec *iov, unsigned count, uint32_t size, uin
 
 /* Writes into what virtq_chain_in() has returned, which holds @offset + @len bytes at least. False:
  * a file that has become shorter, or may not be written. */
-bool virtq_iov_write(const struct gmem *mem, const struct iovec *iov, uint32_t offset,
+bool virtq_iov_write(const struct gmem_file *files, const struct iovec *iov, uint32_t offset,
 	const void *buf, uint32_t len);
 
 #endif

@@ -81,12 +81,12 @@ ParameterizedTest(struct place_case *c, gmem_file, places)
 Test(gmem_file, copies)
 {
 	char out[8] = "", in[8] = "written";
-	cr_expect_eq(gmem_copy_to(mem, file->region.hva + 4092, in, 8), 0);
+	cr_expect_eq(gmem_copy_to(mem->file, file->region.hva + 4092, in, 8), 0);
 	cr_expect_eq(pread(fd, out, 8, 4092), 8);
 	cr_expect_str_eq(out, "written");
-	cr_expect_eq(gmem_copy_from(mem, out, ro->region.hva + FILE_SIZE - 8, 8), 0);
+	cr_expect_eq(gmem_copy_from(mem->file, out, ro->region.hva + FILE_SIZE - 8, 8), 0);
 	cr_expect_eq(out[0], 0);
-	cr_expect_eq(gmem_copy_to(mem, ro->region.hva, in, 8), -EFAULT, "it is read-only");
+	cr_expect_eq(gmem_copy_to(mem->file, ro->region.hva, in, 8), -EFAULT, "it is read-only");
 	cr_expect_eq(pread(ro_fd, out, 8, 0), 8);
 	cr_expect_eq(out[0], 0);
 }
@@ -95,10 +95,10 @@ Test(gmem_file, truncated)
 {
 	char out[8], in[8] = "written";
 	cr_assert_eq(ftruncate(fd, 4096), 0);
-	cr_expect_eq(gmem_copy_from(mem, out, file->region.hva + 4092, 4), 0);
-	cr_expect_eq(gmem_copy_from(mem, out, file->region.hva + 4092, 8), -EFAULT);
-	cr_expect_eq(gmem_copy_from(mem, out, file->region.hva + FILE_SIZE - 8, 8), -EFAULT);
-	cr_expect_eq(gmem_copy_to(mem, file->region.hva + 8192, in, 8), -EFAULT);
+	cr_expect_eq(gmem_copy_from(mem->file, out, file->region.hva + 4092, 4), 0);
+	cr_expect_eq(gmem_copy_from(mem->file, out, file->region.hva + 4092, 8), -EFAULT);
+	cr_expect_eq(gmem_copy_from(mem->file, out, file->region.hva + FILE_SIZE - 8, 8), -EFAULT);
+	cr_expect_eq(gmem_copy_to(mem->file, file->region.hva + 8192, in, 8), -EFAULT);
 	cr_expect_eq(lseek(fd, 0, SEEK_END), 4096, "a guest doesn't make files longer");
 }
 
