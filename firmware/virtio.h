@@ -12,6 +12,7 @@
 #define VIRTIO_ID_BLK     2
 #define VIRTIO_ID_RNG     4
 #define VIRTIO_ID_BALLOON 5
+#define VIRTIO_ID_VSOCK   19
 #define VIRTIO_ID_PMEM    27
 
 #define VIRTIO_STATUS_ACKNOWLEDGE 1

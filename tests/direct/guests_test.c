@@ -213,6 +213,9 @@ GUEST(exit_255, "endings", "test=exit code=255", .code = 255)
 GUEST(virtio_rng, "virtio", "test=rng", .rng = true, .output = "rng: ")
 GUEST(virtio_bad_chain, "virtio", "test=bad-chain", .rng = true, .output = "bad-chain: ")
 GUEST(virtio_bad_setup, "virtio", "test=bad-setup", .rng = true, .output = "bad-setup: ")
+GUEST(vsock_packets, "vsock", "test=packets", .vsock = true, .output = "packets: 16")
+GUEST(vsock_chains, "vsock", "test=chains", .vsock = true, .output = "chains: 8 refused")
+GUEST(vsock_flood, "vsock", "test=flood", .vsock = true, .output = "flood: 1000 answered")
 
 /* --- the probe guest --- */
 

@@ -72,6 +72,8 @@ struct lacuna_vm *guest_new(const struct guest *g, int in, int out)
 		set(config, "balloon", g->balloon);
 	if (g->pmem)
 		set(config, "pmem", g->pmem);
+	if (g->vsock)
+		set_formatted(config, "vsock", "cid=33,path=/tmp/lacuna-direct-%d.vsock", getpid());
 	if (g->rng)
 		set(config, "rng", "");
 	if (g->cpus)

@@ -22,6 +22,7 @@ struct guest {
 	const char *memory, *pci, *disk; /* as the options; NULL: the default; no disk */
 	const char *balloon, *pmem;      /* likewise; NULL: none */
 	bool rng;
+	bool vsock;         /* with CID 33 */
 	const char *input;  /* what waits at the serial port */
 	unsigned timeout_s; /* 0: 60 */
 
