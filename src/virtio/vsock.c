@@ -527,8 +527,8 @@ static void vsock_get(struct device *dev,
 {
 	const struct vsock *v = container_of(dev, struct vsock, dev);
 	emit_number(emit, opaque, "connections", v->connections);
-	emit_number(emit, opaque, "bytes-to-guest", v->to_guest);
-	emit_number(emit, opaque, "bytes-from-guest", v->from_guest);
+	emit_number(emit, opaque, "rx-bytes", v->to_guest);
+	emit_number(emit, opaque, "tx-bytes", v->from_guest);
 }
 
 static int read_options(struct vsock *v, const struct keyval *args, struct lacuna_error **err)

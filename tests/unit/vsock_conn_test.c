@@ -119,8 +119,10 @@ static void set_up(void)
 static void tear_down(void)
 {
 	vsock_conn_done(c);
-	close(c->fd);
-	close(peer);
+	if (c->fd >= 0)
+		close(c->fd);
+	if (peer >= 0)
+		close(peer);
 }
 
 /* A guest's connection, accepted. */
@@ -635,5 +637,108 @@ ParameterizedTest(
 		cr_expect_eq(guest_gets(), 0, "a RST is not answered");
 		cr_expect_null(c->ring.data);
 		cr_expect_eq(vsock_conn_interest(c), 0);
+	}
+}
+
+/* --- anything in any order --- */
+
+static uint64_t dice_state;
+
+static uint32_t dice(uint32_t sides)
+{
+	dice_state = dice_state * 6364136223846793005u + 1442695040888963407u;
+	return (uint32_t)(dice_state >> 33) % sides;
+}
+
+static void host_does_something(void)
+{
+	static uint8_t buf[100000];
+	static const int ways[] = { SHUT_RD, SHUT_WR, SHUT_RDWR };
+	switch (dice(8)) {
+	case 0:
+		if (!dice(4))
+			shutdown(peer, ways[dice(3)]);
+		break;
+	case 1:
+		peer_reads(buf, dice(sizeof(buf)));
+		break;
+	case 2:
+		if (!dice(20)) {
+			shutdown(peer, SHUT_RDWR);
+			close(peer);
+			peer = -1;
+		}
+		break;
+	default:
+		send(peer, buf, dice(20000), MSG_DONTWAIT | MSG_NOSIGNAL);
+	}
+}
+
+static void guest_does_something(void)
+{
+	static const uint16_t likely[] = { VSOCK_OP_RW, VSOCK_OP_RW, VSOCK_OP_RW,
+		VSOCK_OP_CREDIT_UPDATE, VSOCK_OP_CREDIT_REQUEST, VSOCK_OP_SHUTDOWN };
+	uint16_t op = dice(50) ? likely[dice(ARRAY_SIZE(likely))] : (uint16_t)dice(10);
+	if (op == VSOCK_OP_SHUTDOWN && dice(10))
+		op = VSOCK_OP_RW;
+	uint32_t len = dice(30) ? dice(9000) : dice(2 * VSOCK_CREDIT);
+	guest_taken += dice(3) ? dice(c->sent - guest_taken + 1) : 0;
+	guest_sends_flags(op, op == VSOCK_OP_RW ? len : 0, dice(4));
+}
+
+/* What the owner does between callbacks. True: it has come to rest, and only somebody's doing
+ * something can change that. */
+static bool comes_to_rest(void)
+{
+	for (unsigned round = 0; round < 1000; round++) {
+		bool event = host_event(), packet = guest_gets();
+		cr_assert_leq(c->ring.count, VSOCK_CREDIT);
+		cr_assert_leq(c->sent - guest_taken, GUEST_ROOM);
+		if (!vsock_conn_needs_fd(c) && c->fd >= 0) {
+			close(c->fd);
+			c->fd = -1;
+		}
+		if (!event && !packet)
+			return true;
+	}
+	return false;
+}
+
+/* However guest and host behave, a connection keeps its bounds, waits for nothing that is there
+ * already, and ends in DEAD when the guest resets it. */
+Test(vsock_conn, any_order)
+{
+	for (unsigned life = 0; life < 400; life++) {
+		if (life) {
+			tear_down();
+			set_up();
+		}
+		dice_state = life;
+		if (dice(2)) {
+			open_from_guest();
+		} else {
+			vsock_conn_init_host(c);
+			vsock_conn_request(c, GUEST_PORT, HOST_PORT);
+			guest_gets();
+			guest_sends(VSOCK_OP_RESPONSE, 0);
+		}
+		for (unsigned step = 0; step < 200 && c->state != VSOCK_DEAD; step++) {
+			if (dice(2))
+				host_does_something();
+			else
+				guest_does_something();
+			if (dice(2))
+				cr_assert(comes_to_rest(), "life %u, step %u, state %d", life, step,
+					c->state);
+		}
+		if (c->state != VSOCK_DEAD)
+			guest_sends(VSOCK_OP_RST, 0);
+		if (c->state == VSOCK_DRAINING) {
+			close(peer);
+			peer = -1;
+			comes_to_rest();
+		}
+		cr_assert_eq(c->state, VSOCK_DEAD);
+		cr_assert_null(c->ring.data);
 	}
 }

@@ -313,8 +313,8 @@ Test(virtio_vsock, both_directions)
 	cr_expect_arr_eq(buf, ok, len);
 
 	cr_expect_eq(property("connections"), 2);
-	cr_expect_eq(property("bytes-to-guest"), 10);
-	cr_expect_eq(property("bytes-from-guest"), 5);
+	cr_expect_eq(property("rx-bytes"), 10);
+	cr_expect_eq(property("tx-bytes"), 5);
 	close(caller);
 	expect_op(VSOCK_OP_SHUTDOWN, 2000, p.src_port);
 	send_op(VSOCK_OP_RST, 2000, p.src_port);
