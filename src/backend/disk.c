@@ -203,9 +203,6 @@ void disk_close(struct disk *disk)
 {
 	if (!disk)
 		return;
-	/* Closing would do, but a ring that is on its way out may still have the file open. */
-	struct flock l = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
-	fcntl(disk->fd, F_OFD_SETLK, &l);
 	fd_close(&disk->direct_fd);
 	fd_close(&disk->fd);
 	free(disk->path);

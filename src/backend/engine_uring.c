@@ -20,9 +20,6 @@
 #define SUBMIT_MAX 64u
 #define REAP_MAX   32u
 
-/* Indices of the registered files. */
-enum { FILE_CACHED, FILE_DIRECT };
-
 struct uring {
 	struct engine engine;
 	struct io_uring ring;
@@ -66,27 +63,30 @@ static void prepare(struct uring *u, struct disk_io *io)
 {
 	struct io_uring_sqe *sqe = get_sqe(u);
 	const struct disk_call *c = &io->call;
-	int file = c->direct ? FILE_DIRECT : FILE_CACHED;
+	/* Not registered with the ring, which would keep them open, and the image locked, for a
+	 * while after a monitor that was killed. */
+	int fd = c->direct ? u->engine.disk->direct_fd : u->engine.disk->fd;
 	switch (c->type) {
 	case CALL_READ:
 		if (c->count == 1) /* saves the kernel the import of a vector */
 			io_uring_prep_read(
-				sqe, file, c->iov->iov_base, (unsigned)c->iov->iov_len, c->offset);
+				sqe, fd, c->iov->iov_base, (unsigned)c->iov->iov_len, c->offset);
 		else
-			io_uring_prep_readv(sqe, file, c->iov, c->count, c->offset);
+			io_uring_prep_readv(sqe, fd, c->iov, c->count, c->offset);
 		break;
 	case CALL_WRITE:
-		io_uring_prep_writev2(sqe, file, c->iov, c->count, c->offset, c->flags);
+		io_uring_prep_writev2(sqe, fd, c->iov, c->count, c->offset, c->flags);
 		break;
 	case CALL_FLUSH:
-		io_uring_prep_fsync(sqe, file, IORING_FSYNC_DATASYNC);
+		io_uring_prep_fsync(sqe, fd, IORING_FSYNC_DATASYNC);
 		break;
 	default:
-		io_uring_prep_fallocate(sqe, file, c->flags, (off_t)c->offset, (off_t)c->len);
+		io_uring_prep_fallocate(sqe, fd, c->flags, (off_t)c->offset, (off_t)c->len);
 		break;
 	}
 	/* What could not be done without waiting is done by a thread of the kernel's. */
-	io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE | (io->again ? IOSQE_ASYNC : 0));
+	if (io->again)
+		io_uring_sqe_set_flags(sqe, IOSQE_ASYNC);
 	io_uring_sqe_set_data(sqe, io);
 }
 
@@ -187,12 +187,6 @@ int engine_uring_new(struct disk *disk, struct engine **ret)
 	int rc = init_ring(u);
 	if (rc < 0) {
 		free(u);
-		return rc;
-	}
-	const int files[] = { disk->fd, disk->direct_fd };
-	rc = io_uring_register_files(&u->ring, files, ARRAY_SIZE(files));
-	if (rc < 0) {
-		uring_free(&u->engine);
 		return rc;
 	}
 	u->engine = (struct engine){ .ops = &uring_ops, .disk = disk, .fd = u->ring.ring_fd };
