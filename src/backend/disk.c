@@ -9,11 +9,14 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "util/bytes.h"
 #include "util/err.h"
 #include "util/fd.h"
 
+#define LOCK_TRIES    50u
+#define LOCK_PAUSE_NS 20000000
 #define FILE_PHYSICAL 4096u /* page cache and common file systems */
 #define ALIGN_MAX     4096u /* no host asks for more */
 
@@ -46,8 +49,15 @@ static int lock(int fd, const char *path, bool readonly, struct lacuna_error **e
 	/* These locks belong to the open file, not to the process, so two VMs of one process
 	 * collide too. */
 	struct flock l = { .l_type = readonly ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET };
-	if (!fcntl(fd, F_OFD_SETLK, &l))
-		return 0;
+	/* A monitor that was killed keeps its images open until the kernel has ended its last
+	 * requests, some time after the process: whoever starts it again at once waits for that. */
+	for (unsigned i = 0; fcntl(fd, F_OFD_SETLK, &l) < 0; i++) {
+		if ((errno != EAGAIN && errno != EACCES) || i == LOCK_TRIES)
+			goto failed;
+		nanosleep(&(struct timespec){ .tv_nsec = LOCK_PAUSE_NS }, NULL);
+	}
+	return 0;
+failed:
 	switch (errno) {
 	case EAGAIN:
 	case EACCES:
