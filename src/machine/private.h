@@ -50,8 +50,9 @@ struct vcpu {
 	struct vcpu_counters counters;
 };
 
-/* Coalesced port writes that no exit follows are looked for this often. */
-#define DRAIN_IDLE_US 100000
+/* Coalesced port writes that no exit follows are looked for this often. Linux reads the line status
+ * after it has written; this is for guests that don't, and it wakes the host beside an idle one. */
+#define DRAIN_IDLE_US 500000
 
 struct machine {
 	struct log log;
