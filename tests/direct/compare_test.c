@@ -50,13 +50,13 @@ struct reading {
 	uint64_t header, sample, present;
 };
 
-static struct reading read_by(const char *cmdline, const char *pci)
+static struct reading read_by(const char *cmdline, const char *pci, unsigned rngs)
 {
 	struct outcome o;
 	guest_run(&(struct guest){ .image = "config",
 			  .cmdline = cmdline,
 			  .pci = pci,
-			  .rng = true,
+			  .rng = rngs,
 			  .timeout_s = 200 },
 		&o);
 	struct reading r = {
@@ -73,10 +73,10 @@ static struct reading read_by(const char *cmdline, const char *pci)
 
 Test(compare, ways_to_read)
 {
-	struct reading memory = read_by("test=equal full", "buses=256,window=memory");
-	struct reading trap = read_by("test=equal", "buses=256,window=trap");
-	struct reading both = read_by("test=equal mech=type1", "config=both,buses=256");
-	struct reading type1 = read_by("test=equal", "config=type1,buses=256");
+	struct reading memory = read_by("test=equal full", "buses=256,window=memory", 1);
+	struct reading trap = read_by("test=equal", "buses=256,window=trap", 1);
+	struct reading both = read_by("test=equal mech=type1", "config=both,buses=256", 1);
+	struct reading type1 = read_by("test=equal", "config=type1,buses=256", 1);
 	cr_assert_neq(memory.present, 0);
 	cr_expect_eq(memory.present, trap.present);
 	cr_expect_eq(memory.header, trap.header);
@@ -87,12 +87,26 @@ Test(compare, ways_to_read)
 	cr_expect_eq(memory.sample, type1.sample);
 }
 
-static uint64_t probe_by(const char *cmdline, const char *pci)
+/* The same with functions on many buses. */
+Test(compare, ways_to_read_behind_ports)
+{
+	struct reading memory = read_by("test=equal full", "window=memory", 120);
+	struct reading trap = read_by("test=equal", "window=trap", 120);
+	struct reading type1 = read_by("test=equal mech=type1", "config=both", 120);
+	cr_assert_neq(memory.present, 0);
+	cr_expect_eq(memory.present, trap.present);
+	cr_expect_eq(memory.header, trap.header);
+	cr_expect_eq(memory.header, type1.header);
+	cr_expect_eq(memory.sample, trap.sample);
+	cr_expect_eq(memory.sample, type1.sample);
+}
+
+static uint64_t probe_by(const char *cmdline, const char *pci, unsigned rngs)
 {
 	struct outcome o;
 	guest_run(&(struct guest){ .cmdline = cmdline,
 			  .pci = pci,
-			  .rng = true,
+			  .rng = rngs,
 			  .reason = LACUNA_END_POWEROFF },
 		&o);
 	uint64_t checksum = outcome_number(&o, "\"checksum\":\"");
@@ -102,14 +116,23 @@ static uint64_t probe_by(const char *cmdline, const char *pci)
 
 Test(compare, probe_checksums)
 {
-	uint64_t ecam = probe_by("probe.quiet", "buses=256,window=memory");
-	cr_expect_eq(ecam, probe_by("probe.quiet probe.scan=all", "buses=256,window=memory"));
-	cr_expect_eq(ecam, probe_by("probe.quiet", "buses=1,window=trap"));
-	cr_expect_eq(ecam, probe_by("probe.quiet", "config=type1,buses=256"));
-	cr_expect_eq(ecam, probe_by("probe.quiet probe.mech=type1", "config=both,buses=256"));
+	uint64_t ecam = probe_by("probe.quiet", "buses=256,window=memory", 1);
+	cr_expect_eq(ecam, probe_by("probe.quiet probe.scan=all", "buses=256,window=memory", 1));
+	cr_expect_eq(ecam, probe_by("probe.quiet", "buses=1,window=trap", 1));
+	cr_expect_eq(ecam, probe_by("probe.quiet", "config=type1,buses=256", 1));
+	cr_expect_eq(ecam, probe_by("probe.quiet probe.mech=type1", "config=both,buses=256", 1));
 }
 
-static void hammer(unsigned cpus, const char *cmdline, const char *pci, const char *disk)
+/* As many buses as there can be, and 300 functions on them. */
+Test(compare, probe_checksums_behind_ports)
+{
+	uint64_t ecam = probe_by("probe.quiet", "ports=255,window=memory", 300);
+	cr_expect_eq(ecam, probe_by("probe.quiet probe.scan=all", "ports=255,window=memory", 300));
+	cr_expect_eq(ecam, probe_by("probe.quiet", "ports=255,config=type1", 300));
+}
+
+static void hammer(
+	unsigned cpus, const char *cmdline, const char *pci, unsigned rngs, const char *disk)
 {
 	const struct guest g = {
 		.image = "hammer",
@@ -117,7 +140,7 @@ static void hammer(unsigned cpus, const char *cmdline, const char *pci, const ch
 		.cpus = cpus,
 		.pci = pci,
 		.disk = disk,
-		.rng = true,
+		.rng = rngs,
 	};
 	struct outcome o;
 	guest_run(&g, &o);
@@ -127,18 +150,26 @@ static void hammer(unsigned cpus, const char *cmdline, const char *pci, const ch
 
 Test(compare, hammer_memory)
 {
-	hammer(1, "seed=1 count=10000", "buses=256,window=memory", NULL);
-	hammer(2, "seed=2 count=10000", "buses=2,window=memory", scratch_disk(1 << 20));
+	hammer(1, "seed=1 count=10000", "buses=256,window=memory", 1, NULL);
+	hammer(2, "seed=2 count=10000", "buses=2,window=memory", 1, scratch_disk(1 << 20));
 }
 
 Test(compare, hammer_trap)
 {
-	hammer(1, "seed=3 count=10000", "buses=256,window=trap", NULL);
-	hammer(2, "seed=4 count=10000", "buses=1,window=trap", scratch_disk(1 << 20));
+	hammer(1, "seed=3 count=10000", "buses=256,window=trap", 1, NULL);
+	hammer(2, "seed=4 count=10000", "buses=1,window=trap", 1, scratch_disk(1 << 20));
 }
 
 Test(compare, hammer_both)
 {
-	hammer(1, "seed=5 count=10000", "config=both,buses=256,window=memory", NULL);
-	hammer(3, "seed=6 count=10000", "config=both,buses=256,window=trap", scratch_disk(1 << 20));
+	hammer(1, "seed=5 count=10000", "config=both,buses=256,window=memory", 1, NULL);
+	hammer(3, "seed=6 count=10000", "config=both,buses=256,window=trap", 1,
+		scratch_disk(1 << 20));
+}
+
+/* Bridges too: windows, bus mastering and resets come and go over the functions behind. */
+Test(compare, hammer_ports)
+{
+	hammer(1, "seed=7 count=7000", "ports=5,window=memory", 20, NULL);
+	hammer(2, "seed=8 count=7000", "ports=31,window=memory", 60, scratch_disk(1 << 20));
 }

@@ -74,7 +74,7 @@ struct lacuna_vm *guest_new(const struct guest *g, int in, int out)
 		set(config, "pmem", g->pmem);
 	if (g->vsock)
 		set_formatted(config, "vsock", "cid=33,path=/tmp/lacuna-direct-%d.vsock", getpid());
-	if (g->rng)
+	for (unsigned i = 0; i < g->rng; i++)
 		set(config, "rng", "");
 	if (g->cpus)
 		set_formatted(config, "cpus", "%u", g->cpus);

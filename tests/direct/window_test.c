@@ -16,7 +16,7 @@
 #define PAGE 4096
 
 struct shape {
-	unsigned buses;
+	unsigned buses; /* 0: auto */
 	char config[8]; /* no pointers: rows travel to another process */
 	unsigned rngs;
 };
@@ -86,6 +86,9 @@ ParameterizedTestParameters(window, every_dword)
 		{ 1, "ecam", 3 },
 		{ 3, "both", 31 },
 		{ 256, "both", 5 },
+		/* as many as the functions take: behind ports */
+		{ 0, "both", 40 },
+		{ 0, "ecam", 500 },
 	};
 	return cr_make_param_array(struct shape, shapes, ARRAY_SIZE(shapes));
 }
@@ -93,10 +96,14 @@ ParameterizedTestParameters(window, every_dword)
 ParameterizedTest(struct shape *s, window, every_dword, .timeout = 120)
 {
 	char pci[64];
-	snprintf(pci, sizeof(pci), "config=%s,window=memory,buses=%u", s->config, s->buses);
+	snprintf(pci, sizeof(pci), "config=%s,window=memory", s->config);
+	if (s->buses)
+		snprintf(pci + strlen(pci), sizeof(pci) - strlen(pci), ",buses=%u", s->buses);
 	struct machine *m = make(pci, s->rngs);
 	cr_assert_not_null(m->window);
-	cr_assert_eq(m->pci->function_count, s->rngs + 1);
+	cr_assert_eq(m->pci->function_count, s->rngs + 1 + m->pci->config.ports);
+	cr_assert_eq(m->pci->config.buses, s->buses ? s->buses : m->pci->config.ports + 1);
+	cr_assert_eq(m->pci->config.ports > 0, s->rngs > 31);
 	compare_all(m);
 	machine_free(m);
 }
@@ -109,14 +116,39 @@ static uint32_t next(uint32_t *seed)
 	return *seed;
 }
 
-/* Any write, through any path, leaves memory and trap the same. */
-Test(window, equal_after_random_writes, .timeout = 120)
+struct random_case {
+	char pci[64];
+	unsigned rngs;
+};
+
+ParameterizedTestParameters(window, equal_after_random_writes)
 {
-	struct machine *m = make("config=both,window=memory,buses=2", 4);
+	static struct random_case cases[] = {
+		{ "config=both,window=memory,buses=2", 4 },
+		{ "config=both,window=memory", 60 }, /* with ports, and functions behind them */
+	};
+	return cr_make_param_array(struct random_case, cases, ARRAY_SIZE(cases));
+}
+
+/* A page of the first slots, or of any function there is. */
+static uint64_t some_page(const struct machine *m, uint32_t *seed)
+{
+	unsigned bdf = next(seed) % (6 * 8);
+	if (next(seed) % 2)
+		return bdf;
+	for (bdf = next(seed) % (m->pci->config.buses * 256); !pci_host_find(m->pci, bdf);)
+		bdf = (bdf + 1) % (m->pci->config.buses * 256);
+	return bdf;
+}
+
+/* Any write, through any path, leaves memory and trap the same. */
+ParameterizedTest(struct random_case *c, window, equal_after_random_writes, .timeout = 120)
+{
+	struct machine *m = make(c->pci, c->rngs);
 	static const unsigned sizes[] = { 1, 2, 4, 8 };
 	uint32_t seed = 2026;
 	for (unsigned i = 0; i < 200000; i++) {
-		uint64_t gpa = LAYOUT_ECAM_BASE + next(&seed) % (6 * 8 * PAGE);
+		uint64_t gpa = LAYOUT_ECAM_BASE + some_page(m, &seed) * PAGE + next(&seed) % PAGE;
 		unsigned size = sizes[next(&seed) % 4];
 		uint32_t value = next(&seed);
 		if (i % 3)

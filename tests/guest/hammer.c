@@ -16,7 +16,7 @@
 #include "smp.h"
 #include "string.h"
 
-#define PRESENT_MAX 64
+#define PRESENT_MAX 512
 
 static uint16_t present[PRESENT_MAX];
 static unsigned present_count;
