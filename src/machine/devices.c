@@ -53,11 +53,13 @@ static int parse(const struct machine_device_option *option, const struct device
 	struct keyval **ret, struct lacuna_error **err)
 {
 	const struct device_class *class = find_class(option->option);
-	if (!class)
-		return err_set(err, EINVAL, "no device is called '%s'", option->option);
+	if (!class) {
+		err_set(err, EINVAL, "no device is called '%s'", option->option);
+		return -EINVAL;
+	}
 	const char *keys[KEYS_MAX] = { 0 };
 	unsigned n = 0;
-	for (; class->keys[n] && n < KEYS_MAX - 2; n++)
+	for (; n < KEYS_MAX - 2 && class->keys[n]; n++)
 		keys[n] = class->keys[n];
 	keys[n] = "bus";
 	*ret_class = class;
@@ -181,6 +183,7 @@ int devices_new(struct machine *m, const struct machine_config *config, struct l
 	m->device = calloc(config->device_count + 1, sizeof(struct device *));
 	if (!m->device)
 		return err_nomem(err);
+	m->device_count = 0;
 	for (size_t i = 0; i < config->device_count; i++) {
 		env.bus = (unsigned)m->device_bus[i];
 		int rc = create(m, &env, &config->devices[i], err);

@@ -2,6 +2,7 @@
 /* Placement of devices on buses: counts only, so that it can be decided before the first device. */
 #include "pci/topology.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "util/err.h"

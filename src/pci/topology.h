@@ -12,7 +12,6 @@
 #define PCI_TOPOLOGY_H
 
 #include <lacuna/error.h>
-#include <stdbool.h>
 
 #define PCI_PORTS_MAX 255
 #define PCI_ANY       (-1)
@@ -24,11 +23,11 @@ struct pci_topology {
 
 /*
  * Plans for @count devices: @bus[i] says where device i is wanted (PCI_ANY: anywhere) and, on
- * success, where it goes: free slots of bus 0 first, then behind the ports. @ports and @buses are
- * what was asked for; PCI_ANY and 0 mean as few as will do. -ENOSPC, -ENODEV or -EINVAL where that
- * can't be had.
+ * success, where it goes: free slots of bus 0 first, then behind the ports. @asked ports and @buses
+ * are what was asked for; PCI_ANY and 0 mean as few as will do. -ENOSPC, -ENODEV or -EINVAL where
+ * that can't be had.
  */
-int pci_topology_plan(int ports, unsigned buses, int bus[], unsigned count,
+int pci_topology_plan(int asked, unsigned buses, int bus[], unsigned count,
 	struct pci_topology *ret, struct lacuna_error **err);
 
 /* Device and function number, on bus 0, of port @port (from 1) of @ports. */

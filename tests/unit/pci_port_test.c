@@ -15,7 +15,7 @@
 #define DEVS   8
 #define GONE   PCI_BAR_UNMAPPED
 #define BEHIND (1u << 8) /* the first function behind port 1 */
-#define MIB32  0x100000u
+#define MIB32  0x100000ul
 
 struct tree {
 	struct pci_fixture fx;
