@@ -146,17 +146,18 @@ static const struct region_ops region_ops = { .read = devmem_read, .write = devm
 static int map(struct machine *m, struct devmem *d, const char *path, int fd, uint64_t size,
 	bool readonly, struct lacuna_error **err)
 {
-	gpa_t gpa;
+	gpa_t gpa = 0;
 	if (readonly && !m->vm.readonly_mem)
 		return err_set(err, ENOTSUP,
 			"readonly=on: this VM has no read-only memory slots (KVM_CAP_READONLY_MEM)");
 	int rc = devmem_take(&m->devmem_space, size, &gpa, err);
-	if (rc == 0 && size > SLOT_MAX)
-		rc = err_set(err, ERANGE,
+	if (rc < 0)
+		return rc;
+	if (size > SLOT_MAX)
+		return err_set(err, ERANGE,
 			"'%s' has %llu MiB, more than KVM maps in one piece: give less than 8T",
 			path, (unsigned long long)(size / MIB));
-	if (rc == 0)
-		rc = gmem_add_file(m->mem, gpa, size, path, fd, readonly, &d->file, err);
+	rc = gmem_add_file(m->mem, gpa, size, path, fd, readonly, &d->file, err);
 	if (rc < 0)
 		return rc;
 	rc = kvm_vm_set_slot(&m->vm, m->slots++, gpa, size, d->file->region.hva, readonly, err);
@@ -188,7 +189,7 @@ int devmem_map(void *machine, const char *path, int fd, uint64_t size, bool read
 	watch(m, fd);
 	d->next = m->devmem;
 	m->devmem = d;
-	*ret_gpa = d->file->region.gpa;
+	*ret_gpa = d->region.base;
 	return 0;
 }
 

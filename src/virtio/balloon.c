@@ -366,7 +366,7 @@ static void balloon_destroy(struct device *dev)
 static int init(struct balloon *b, const struct device_env *env, const struct keyval *args,
 	struct lacuna_error **err)
 {
-	bool deflate_on_oom, reporting;
+	bool deflate_on_oom = false, reporting = true;
 	const char *size = keyval_get(args, "size");
 	int rc = size ? parse_target(b, size, &b->config.num_pages, err) : 0;
 	if (rc == 0)

@@ -121,8 +121,8 @@ static int init(struct pmem *p, const struct device_env *env, const struct keyva
 	struct lacuna_error **err)
 {
 	const char *path = keyval_get(args, "path");
-	bool readonly;
-	uint64_t size, gpa;
+	bool readonly = false;
+	uint64_t size = 0, gpa = 0;
 	if (!path || !*path)
 		return err_set(err, EINVAL, "no file given: path=FILE");
 	p->path = strdup(path);

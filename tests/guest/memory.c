@@ -16,7 +16,7 @@
 #include "string.h"
 #include "virtio.h"
 
-#define PAGE 4096
+#define PAGE UINT64_C(4096)
 
 #define INFLATE       0
 #define DEFLATE       1
@@ -81,8 +81,10 @@ static bool inflate_wrongly(void)
 {
 	static const uint32_t wrong[] = { 0xffffffff, 0x80000000, 0xe0000, 0xfee00, 0xfec00,
 		0xc0000, 0x100000, 0xfffff };
-	for (unsigned i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
-		list[2 * i] = wrong[i], list[2 * i + 1] = pfn(3);
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		list[2 * i] = wrong[i];
+		list[2 * i + 1] = pfn(3);
+	}
 	if (!offer(list, sizeof(wrong) * 2, 0) || lost_pages() != 1u << 3)
 		return false;
 	/* the ECAM window and BARs are as they were */

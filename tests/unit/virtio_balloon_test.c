@@ -12,7 +12,7 @@
 #include "virtio_fixture.h"
 
 #define V1    VIRTIO_F_VERSION_1
-#define PAGE  4096u
+#define PAGE  ((uint64_t)4096)
 #define PAGES (RAM_END / PAGE)
 #define FIRST 16u /* pages below hold rings and buffers; the regions meet at page 32 */
 #define ALL   (BALLOON_F_STATS_VQ | BALLOON_F_REPORTING)
@@ -84,8 +84,8 @@ static uint32_t pages_freed(void)
 {
 	uint32_t freed = 0;
 	for (unsigned i = FIRST; i < PAGES; i++) {
-		off_t hole = lseek(b->ram.fd, (off_t)i * PAGE, SEEK_HOLE);
-		bool gone = hole == (off_t)i * PAGE;
+		off_t hole = lseek(b->ram.fd, (off_t)(i * PAGE), SEEK_HOLE);
+		bool gone = hole == (off_t)(i * PAGE);
 		freed |= (uint32_t)gone << (i - FIRST);
 		cr_expect_eq(map[i * PAGE + 7], gone ? 0 : 0xff, "page %u", i);
 	}
@@ -132,7 +132,7 @@ ParameterizedTest(struct list_case *c, balloon, lists)
 	unsigned d = 0;
 	bring_up_queue(BALLOON_INFLATE, 0, 0);
 	for (unsigned i = 0; i < ARRAY_SIZE(c->pfn); i++)
-		store_le32(map + DATA_AT + 4 * i, c->pfn[i]);
+		store_le32(map + DATA_AT + (size_t)4 * i, c->pfn[i]);
 	for (uint32_t at = 0; at < c->size; at += c->piece, d++)
 		put(&b->ram, d, DATA_AT + at, c->piece,
 			(at + c->piece < c->size ? NEXT : 0) | (c->writable ? WRITE : 0),
@@ -157,7 +157,7 @@ Test(balloon, endless_list)
 {
 	bring_up_queue(BALLOON_INFLATE, 0, 0);
 	for (unsigned i = 0; i < RAM_HIGH / 4; i++)
-		store_le32(map + RAM_LOW + 4 * i, i % 2 ? 20 : 22);
+		store_le32(map + RAM_LOW + (size_t)4 * i, i % 2 ? 20 : 22);
 	for (unsigned i = 0; i < RING_SIZE; i++)
 		put(&b->ram, i, RAM_LOW, RAM_HIGH, i < RING_SIZE - 1 ? NEXT : 0, (uint16_t)(i + 1));
 	serve_chain(BALLOON_INFLATE, 1);
@@ -170,7 +170,7 @@ Test(balloon, many_chains)
 {
 	bring_up_queue(BALLOON_INFLATE, 0, 0);
 	for (uint16_t i = 0; i < RING_SIZE; i++) {
-		store_le32(map + DATA_AT + 4 * i, FIRST + 2 * i);
+		store_le32(map + DATA_AT + (size_t)4 * i, FIRST + 2 * i);
 		put(&b->ram, i, DATA_AT + 4 * i, 4, 0, 0);
 		offer(&b->ram, i);
 	}
@@ -195,6 +195,8 @@ Test(balloon, broken_chain)
 
 /* --- free pages reported --- */
 
+#define P PAGE
+
 struct report_case {
 	char name[48];
 	unsigned queue;
@@ -210,7 +212,6 @@ struct report_case {
 
 ParameterizedTestParameters(balloon, reports)
 {
-	enum { P = PAGE };
 	static struct report_case c[] = {
 		{ "a page", 4, ALL, 0, { { 20 * P, P, WRITE } }, 1u << 4 },
 		{ "numbered as Linux does", 3, ALL, 0, { { 20 * P, P, WRITE } }, 1u << 4 },
@@ -277,8 +278,8 @@ ParameterizedTest(struct report_case *c, balloon, reports)
 
 static void put_stat(unsigned i, uint16_t tag, uint64_t value)
 {
-	store_le16(map + DATA_AT + 10 * i, tag);
-	store_le64(map + DATA_AT + 10 * i + 2, value);
+	store_le16(map + DATA_AT + (size_t)10 * i, tag);
+	store_le64(map + DATA_AT + (size_t)10 * i + 2, value);
 }
 
 static void wait_for_stats(const char *text)
@@ -456,7 +457,7 @@ Test(balloon, resets_under_load)
 	for (unsigned round = 0; round < 200; round++) {
 		bring_up_queue(BALLOON_INFLATE, ALL, 0);
 		for (unsigned i = 0; i < 16 * RING_SIZE; i++)
-			store_le32(map + DATA_AT + 4 * i, 40 + i % 3 * 2);
+			store_le32(map + DATA_AT + (size_t)4 * i, 40 + i % 3 * 2);
 		for (uint16_t i = 0; i < RING_SIZE; i++) {
 			put(&b->ram, i, DATA_AT, 64 * (i + 1u), 0, 0);
 			offer(&b->ram, i);
