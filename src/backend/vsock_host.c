@@ -78,7 +78,7 @@ int vsock_host_new(const char *path, struct vsock_host **ret, struct lacuna_erro
 	if (!h)
 		return err_nomem(err);
 	h->address.sun_family = AF_UNIX;
-	memcpy(h->address.sun_path, path, length);
+	memcpy(h->address.sun_path, path, length + 1);
 	int rc = listen_at(h, err);
 	if (rc < 0) {
 		vsock_host_free(h);

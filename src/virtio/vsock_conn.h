@@ -39,8 +39,8 @@
 #include "util/ring.h"
 #include "virtio/vsock_packet.h"
 
-#define VSOCK_CREDIT     (128u * 1024)
-#define VSOCK_PACKET_MAX (64u * 1024) /* bytes of payload that we put into one packet */
+#define VSOCK_CREDIT     131072u
+#define VSOCK_PACKET_MAX 65536u /* bytes of payload that we put into one packet */
 
 enum vsock_state {
 	VSOCK_GREETING,

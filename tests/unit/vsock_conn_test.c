@@ -14,7 +14,7 @@
 
 #define GUEST_PORT 1024
 #define HOST_PORT  52
-#define GUEST_ROOM (64u * 1024)
+#define GUEST_ROOM 65536u
 #define RX_ROOM    4096u
 
 static struct vsock_conn conn, *c = &conn;
