@@ -38,7 +38,7 @@ struct passt {
 
 extern char **environ;
 
-static int spawn(pid_t *ret, int sock, int errors)
+static int spawn(pid_t *ret, int null, int sock, int errors)
 {
 	char number[] = "3";
 	static_assert(CHILD_SOCKET == 3, "as in the arguments");
@@ -59,9 +59,9 @@ static int spawn(pid_t *ret, int sock, int errors)
 	int rc = posix_spawnattr_setflags(
 		&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
 	if (!rc)
-		rc = posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
+		rc = posix_spawn_file_actions_adddup2(&files, null, 0);
 	if (!rc)
-		rc = posix_spawn_file_actions_addopen(&files, 1, "/dev/null", O_WRONLY, 0);
+		rc = posix_spawn_file_actions_adddup2(&files, null, 1);
 	if (!rc)
 		rc = posix_spawn_file_actions_adddup2(&files, errors, 2);
 	if (!rc)
@@ -97,10 +97,13 @@ static int start(struct passt *p, int *ret_fd, struct lacuna_error **err)
 		return err_errno(err, "passt: pipe");
 	p->errors = pipes[0];
 	AUTO_CLOSE int errors = pipes[1];
-	if (raise_fd(&theirs) < 0 || raise_fd(&errors) < 0)
+	AUTO_CLOSE int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null < 0)
+		return err_errno(err, "passt: open /dev/null");
+	if (raise_fd(&null) < 0 || raise_fd(&theirs) < 0 || raise_fd(&errors) < 0)
 		return err_errno(err, "passt: descriptors");
 
-	int rc = spawn(&p->pid, theirs, errors);
+	int rc = spawn(&p->pid, null, theirs, errors);
 	if (rc == ENOENT)
 		return err_set(err, ENOENT,
 			"passt is not installed: install it (package passt), or give tap=NAME");

@@ -240,6 +240,82 @@ wait
 run "vsock path left behind" "nobody listens any more; remove it" --vsock cid=3,path="$tmp/stale"
 same "vsock: what is in the way is not removed" "$tmp/stale" "$(find "$tmp/stale")"
 
+# --- networks
+net() { # NAME PATTERN VALUE
+	run "$1" "$2" --net "$3"
+}
+net "no network" "net0: no network given: tap=NAME, fd=N, or passt" mac=52:54:00:12:34:56
+net "network of an unknown kind" "'bridge' is unknown; give tap=NAME, fd=N or passt" bridge
+net "tap and passt" "give one of tap=NAME, fd=N and passt, not 2" passt,tap=tap0
+net "tap, fd and passt" "not 3" tap=tap0,fd=3,passt=x
+net "socket without passt" "socket=x goes with passt" tap=tap0,socket=x
+net "two sockets" "socket=y goes with passt" passt=x,socket=y
+net "unknown network key" "net: unknown key 'vhost'; known are: tap" tap=tap0,vhost=on
+for mac in 52:54:00:12:34 52:54:00:12:34:56:78 52:54:00:12:34:5 52-54-00-12-34-56 52:54:00:12:34:5g 525400123456; do
+	net "address $mac" "mac: '$mac' is no address; give six bytes as 52:54:00:12:34:56" "passt,mac=$mac"
+done
+net "a group's address" "mac: '53:54:00:12:34:56' is a group's" passt,mac=53:54:00:12:34:56
+net "nobody's address" "mac: '00:00:00:00:00:00' is nobody's" passt,mac=00:00:00:00:00:00
+net "MTU too small" "mtu: 67 is out of range; give 68 to 65535" passt,mtu=67
+net "MTU too large" "mtu: 65536 is out of range" passt,mtu=65536
+net "no queues" "queues: 0 is out of range; give 1 to 8" tap=tap0,queues=0
+net "nine queues" "queues: 9 is out of range" tap=tap0,queues=9
+net "queues with passt" "queues=2 needs tap=NAME" passt,queues=2
+net "queues with a descriptor" "queues=2 needs tap=NAME" fd=0,queues=2
+net "tap missing" "net0: there is no interface 'lacuna-none': make it by 'ip tuntap add lacuna-none mode tap'" tap=lacuna-none
+net "tap with a long name" "'a-name-of-more-t' is no name of an interface" tap=a-name-of-more-t
+net "tap without a name" "'' is no name of an interface" tap=
+net "descriptor that is not open" "fd=999: Bad file descriptor" fd=999
+net "descriptor that is no tap" "fd=0 is not a tap" fd=0
+net "descriptor in words" "fd: 'three' is not a number" fd=three
+net "passt's socket missing" "no passt listens on '$tmp/none': start one by 'passt --socket $tmp/none'" "passt=$tmp/none"
+net "passt's socket is a file" "no passt listens on '$tmp/empty'" "passt,socket=$tmp/empty"
+net "passt's socket with a long path" "must have 1 to 107 bytes, not 120" "passt=$(printf '%0120d' 0)"
+mkdir "$tmp/bin"
+refused "passt not installed" "net0: passt is not installed: install it \(package passt\), or give tap=NAME" \
+	env PATH="$tmp/bin" "$LACUNA" run --net passt
+printf '#!/bin/sh\necho "Working on it" >&2\necho "No network here" >&2\nexit 1\n' >"$tmp/bin/passt"
+chmod +x "$tmp/bin/passt"
+refused "passt that fails" "net0: passt has ended: No network here" env PATH="$tmp/bin:$PATH" "$LACUNA" run --net passt
+printf '#!/bin/sh\nexec kill -9 $$\n' >"$tmp/bin/passt"
+refused "passt that is killed" "net0: passt has ended: it says nothing" env PATH="$tmp/bin:$PATH" "$LACUNA" run --net passt
+
+# The case is prepared, in namespaces of its own, by SETUP, which may fill the folder $dev: the only devices there are.
+networks() { # NAME PATTERN SETUP COMMAND...
+	local name=$1 pattern=$2 setup="dev=$tmp/dev; $3"
+	shift 3
+	rm -rf "${tmp:?}/dev"
+	mkdir -p "$tmp/dev/net"
+	touch "$tmp/dev/kvm"
+	refused "$name" "$pattern" unshare --map-root-user --mount --net bash -c \
+		"mount --bind /dev/kvm $tmp/dev/kvm && { $setup; } && mount --rbind $tmp/dev /dev && exec \"\$@\"" bash "$@"
+}
+# shellcheck disable=SC2016 # for the inner shell
+tun='touch $dev/net/tun && mount --bind /dev/net/tun $dev/net/tun'
+if ! unshare --map-root-user --mount --net bash -c ': <>/dev/net/tun' 2>/dev/null; then
+	skip "taps that are wrong" "namespaces or /dev/net/tun are not allowed here"
+else
+	networks "no /dev/net/tun" "net0: /dev/net/tun is not there: load the module tun, or use passt" \
+		"ip tuntap add tap0 mode tap" "$LACUNA" run --net tap=tap0
+	# shellcheck disable=SC2086,SC2016
+	networks "/dev/net/tun without permission" "net0: /dev/net/tun may not be opened; .*use passt.*: Permission denied" \
+		'ip tuntap add tap0 mode tap; touch $dev/net/tun; chmod 0 $dev/net/tun' $owner_only "$LACUNA" run --net tap=tap0
+	# shellcheck disable=SC2086
+	[ "$(id -u)" -ne 0 ] || refused "somebody else's tap" "net0: tap 'tap0' belongs to somebody else: make it by .* user NAME'" \
+		unshare --net bash -c 'ip tuntap add tap0 mode tap user 12345; exec "$@"' bash $owner_only "$LACUNA" run --net tap=tap0
+	networks "interface that is no tap" "net0: interface 'lo' is not a tap" "$tun" "$LACUNA" run --net tap=lo
+	networks "tun in place of a tap" "net0: interface 'tun0' is not a tap" "ip tuntap add tun0 mode tun; $tun" \
+		"$LACUNA" run --net tap=tun0
+	networks "one tap twice" "net1: tap 'tap0' is in use" "ip tuntap add tap0 mode tap; ip link set tap0 up; $tun" \
+		"$LACUNA" run --net tap=tap0 --net tap=tap0
+	networks "tap for one queue" "net0: tap 'tap0' was made for one queue: leave queues= out, or make it by .* multi_queue" \
+		"ip tuntap add tap0 mode tap; $tun" "$LACUNA" run --net tap=tap0,queues=2
+	networks "nothing is made by asking for it" "net1: there is no interface 'tap1'" \
+		"ip tuntap add tap0 mode tap; ip link set tap0 up; $tun" "$LACUNA" run --net tap=tap0 --net tap=tap1
+	networks "passt without a network to use" "net0: passt has ended: External interface not usable" \
+		'touch $dev/null && mount --bind /dev/null $dev/null' "$LACUNA" run --net passt
+fi
+
 # --- the host
 run "memory beyond the CPU" "memory.* MiB" --memory 2047T
 # A library in front of the C library's ioctl() plays a KVM that allows two vCPUs.
