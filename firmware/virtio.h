@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define VIRTIO_ID_NET     1
 #define VIRTIO_ID_BLK     2
 #define VIRTIO_ID_RNG     4
 #define VIRTIO_ID_BALLOON 5

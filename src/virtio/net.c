@@ -42,13 +42,17 @@ void net_lost(struct net *net, const char *why)
 		return;
 	net->lost = true;
 	tell_link(net);
+	if (!why)
+		why = net->tap     ? "its tap is gone"
+		      : net->passt ? "passt has ended"
+				   : "the other end of its socket is gone";
 	log_warning(net->log, net->virtio.name, "%s: the guest's link is down", why);
 }
 
 static void passt_ended(void *opaque, uint32_t events)
 {
 	struct net *net = opaque;
-	net_lost(net, "passt has ended");
+	net_lost(net, NULL);
 	loop_set_events(net->passt_source, 0); /* it stays readable; it is reaped with the device */
 }
 
@@ -68,7 +72,7 @@ static void host_ready(void *opaque, uint32_t events)
 	struct net_pair *p = opaque;
 	bool broken = events & (EPOLLERR | EPOLLHUP);
 	if (broken && !(p->events & EPOLLIN)) /* else reading tells, after what is left to read */
-		net_lost(p->net, "its connection has failed");
+		net_lost(p->net, NULL);
 	if (broken || (events & EPOLLIN))
 		net_receive(p);
 	if (events & EPOLLOUT)

@@ -123,7 +123,8 @@ static inline unsigned net_tx_queue(const struct net_pair *p)
 
 /* --- net.c --- */
 
-/* The host's side is gone for good: the driver sees the link go down. Any thread, no lock held. */
+/* The host's side is gone for good: the driver sees the link go down. @why: NULL for no more than
+ * that. Any thread; no lock held but a pair's. */
 void net_lost(struct net *net, const char *why);
 /* Waits for these events, and no others. On the pair's thread. */
 void net_wait(struct net_pair *p, uint32_t add, uint32_t remove);

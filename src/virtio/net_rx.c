@@ -171,9 +171,7 @@ static int fetch(struct net_pair *p, uint32_t window)
 		p->rx.dropped++;
 		return 1;
 	}
-	net_lost(p->net, p->net->tap     ? "its tap is gone"
-			 : rc == -EPROTO ? "the other end of its socket sends no frames"
-					 : "the other end of its socket is gone");
+	net_lost(p->net, rc == -EPROTO ? "the other end of its socket sends no frames" : NULL);
 	return rc;
 }
 

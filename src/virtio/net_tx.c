@@ -46,7 +46,7 @@ static bool send_frame(struct net_pair *p)
 	if (rc == -EAGAIN)
 		return false;
 	if (rc == -EBADFD)
-		net_lost(net, "its tap is gone");
+		net_lost(net, NULL);
 	if (rc < 0) {
 		p->tx.dropped++;
 		return true;
@@ -61,7 +61,7 @@ static bool flush(struct net_pair *p)
 {
 	int rc = p->net->stream ? netstream_flush(p->net->stream) : 0;
 	if (rc == -EPIPE)
-		net_lost(p->net, "the other end of its socket is gone");
+		net_lost(p->net, NULL);
 	return rc != -EAGAIN;
 }
 

@@ -68,6 +68,8 @@ struct lacuna_vm *guest_new(const struct guest *g, int in, int out)
 	set(config, "pci", g->pci);
 	if (g->disk)
 		set_formatted(config, "disk", "path=%s,serial=direct-test", g->disk);
+	if (g->net)
+		set(config, "net", g->net);
 	if (g->balloon)
 		set(config, "balloon", g->balloon);
 	if (g->pmem)

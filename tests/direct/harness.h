@@ -16,15 +16,15 @@
 struct outcome;
 
 struct guest {
-	const char *image;               /* tests/guest/IMAGE.elf; NULL: the probe guest */
-	const char *cmdline;             /* NULL: none */
-	unsigned cpus;                   /* 0: 1 */
-	const char *memory, *pci, *disk; /* as the options; NULL: the default; no disk */
-	const char *balloon, *pmem;      /* likewise; NULL: none */
-	unsigned rng;                    /* how many */
-	bool vsock;                      /* with CID 33 */
-	const char *input;               /* what waits at the serial port */
-	unsigned timeout_s;              /* 0: 60 */
+	const char *image;                /* tests/guest/IMAGE.elf; NULL: the probe guest */
+	const char *cmdline;              /* NULL: none */
+	unsigned cpus;                    /* 0: 1 */
+	const char *memory, *pci, *disk;  /* as the options; NULL: the default; no disk */
+	const char *balloon, *pmem, *net; /* likewise; NULL: none */
+	unsigned rng;                     /* how many */
+	bool vsock;                       /* with CID 33 */
+	const char *input;                /* what waits at the serial port */
+	unsigned timeout_s;               /* 0: 60 */
 
 	/* What must come of it. */
 	enum lacuna_end_reason reason; /* LACUNA_END_NONE here: LACUNA_END_EXIT_CODE */
