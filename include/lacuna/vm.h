@@ -67,7 +67,8 @@ LACUNA_API const char *lacuna_end_reason_name(enum lacuna_end_reason reason);
 /**
  * Makes a VM of @config, which may be freed or used again at once. Resources are taken here: files
  * opened, memory mapped, kernel loaded; threads come with lacuna_vm_start(), and the descriptor of
- * an interrupt vector when the guest first uses it. Errors name the option at fault.
+ * an interrupt vector when the guest first uses it. Errors name the option at fault; -EMFILE is also
+ * returned where the vectors would find too few descriptors later, and says how many are needed.
  */
 LACUNA_API int lacuna_vm_new(
 	const struct lacuna_config *config, struct lacuna_vm **ret, struct lacuna_error **err);

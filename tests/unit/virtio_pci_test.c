@@ -312,6 +312,33 @@ Test(virtio_pci, configuration_window_out_of_range)
 	cr_expect_eq(bar_get(b, VP_STATUS, 1), 0, "another BAR");
 }
 
+/* --- resets of the function --- */
+
+/* PCIe 5.0, 6.6.2: the device forgets all, whatever it was doing, and works for the next driver. */
+Test(virtio_pci, function_level_reset)
+{
+	uint64_t home = b->bar;
+	unsigned control = find_cap(b, PCI_CAP_ID_EXPRESS, 0) + EXPRESS_DEVCTL;
+	for (unsigned round = 0; round < 3; round++) {
+		bring_up(b, V1);
+		offer_buffer(8);
+		kick(b);
+		wait_used(b, 1);
+		cr_expect_eq(b->kicks, 1);
+		config_write(b, control, DEVCTL_FLR, 2);
+		cr_expect_eq(config_read(b, control, 2), DEVCTL_DEFAULT);
+		cr_expect_eq(b->kicks, 0, "no kick stands for a device that is not there");
+		cr_expect_eq(config_read(b, PCI_COMMAND, 2), 0);
+		cr_expect_eq(config_read(b, find_cap(b, MSIX_CAP, 0) + 2, 2) >> 15, 0);
+		config_write(b, PCI_BAR0, (uint32_t)home, 4);
+		config_write(b, PCI_BAR0 + 4, (uint32_t)(home >> 32), 4);
+		config_write(b, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 2);
+		cr_expect_eq(bar_get(b, VP_STATUS, 1), 0);
+		cr_expect_eq(bar_get(b, VP_CONFIG_VECTOR, 2), VIRTIO_MSI_NO_VECTOR);
+		cr_expect_eq(bar_get(b, VP_QUEUE_ENABLE, 2), 0);
+	}
+}
+
 /* --- noise --- */
 
 static uint64_t next_random(uint64_t *state)
