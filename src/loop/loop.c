@@ -190,11 +190,15 @@ static struct epoll_event epoll_event_of(struct loop_source *s)
 	};
 }
 
-static int add(struct loop *loop, struct loop_source *s)
+/* The callback may run before this returns, but not before it finds the source in *@ret. */
+static int add(struct loop *loop, struct loop_source *s, struct loop_source **ret)
 {
 	LOCK_SCOPE(&loop->lock);
 	struct epoll_event event = epoll_event_of(s);
-	return epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, s->fd, &event);
+	int rc = epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, s->fd, &event);
+	if (rc == 0)
+		*ret = s;
+	return rc;
 }
 
 int loop_add_fd(struct loop *loop, int fd, uint32_t events, loop_fd_fn fn, void *opaque,
@@ -206,13 +210,11 @@ int loop_add_fd(struct loop *loop, int fd, uint32_t events, loop_fd_fn fn, void 
 	*s = (struct loop_source){
 		.loop = loop, .fd = fd, .events = events, .fd_fn = fn, .opaque = opaque
 	};
-	if (add(loop, s) < 0) {
-		int rc = err_errno(err, "event loop: watch descriptor %d", fd);
-		source_free(s);
-		return rc;
-	}
-	*ret = s;
-	return 0;
+	if (add(loop, s, ret) == 0)
+		return 0;
+	int rc = err_errno(err, "event loop: watch descriptor %d", fd);
+	source_free(s);
+	return rc;
 }
 
 void loop_set_events(struct loop_source *s, uint32_t events)
@@ -236,13 +238,11 @@ static int add_own(struct loop *loop, int fd, loop_fn fn, void *opaque, struct l
 	*s = (struct loop_source){
 		.loop = loop, .fd = TAKE_FD(own), .events = EPOLLIN, .fn = fn, .opaque = opaque
 	};
-	if (add(loop, s) < 0) {
-		int rc = err_errno(err, "event loop: epoll_ctl");
-		source_free(s);
-		return rc;
-	}
-	*ret = s;
-	return 0;
+	if (add(loop, s, ret) == 0)
+		return 0;
+	int rc = err_errno(err, "event loop: epoll_ctl");
+	source_free(s);
+	return rc;
 }
 
 int loop_add_timer(struct loop *loop, loop_fn fn, void *opaque, struct loop_source **ret,

@@ -106,6 +106,34 @@ Test(loop, paused_source_is_silent_even_on_hangup)
 	loop_free(loop);
 }
 
+static void look_for_source(void *opaque, uint32_t events)
+{
+	struct probe *p = opaque;
+	p->calls += p->source != NULL;
+	eventfd_drain(p->fd);
+	sem_post(&p->called);
+}
+
+/* Also where the descriptor is ready at once, so that the callback may come before loop_add_fd()
+ * returns. */
+Test(loop, callback_finds_its_source)
+{
+	enum { TIMES = 2000 };
+	struct loop *loop = loop_make();
+	struct probe p;
+	probe_init(&p);
+	cr_assert_eq(loop_start(loop, NULL), 0);
+	for (int i = 0; i < TIMES; i++) {
+		p.source = NULL;
+		eventfd_signal(p.fd);
+		probe_watch(loop, &p, look_for_source);
+		sem_wait(&p.called);
+		loop_remove(p.source);
+	}
+	cr_expect_eq(p.calls, TIMES);
+	loop_free(loop);
+}
+
 Test(loop, regular_file_cannot_be_watched)
 {
 	struct loop *loop = loop_make();
