@@ -87,7 +87,8 @@ static bool features_ok(const struct virtio_device *dev)
 
 static void finish_reset(struct virtio_device *dev)
 {
-	dev->active = dev->resetting = false;
+	dev->active = false;
+	dev->resetting = false;
 	dev->accepted = 0;
 	for (unsigned i = 0; i < dev->queue_count; i++) {
 		virtq_reset(&dev->queue[i].ring);
@@ -205,7 +206,7 @@ uint32_t virtio_device_config(const struct virtio_device *dev, uint64_t offset, 
 void virtio_device_config_write(
 	struct virtio_device *dev, uint64_t offset, uint32_t value, unsigned size)
 {
-	if (dev->model->config_write && offset < dev->config_size &&
+	if (dev->model->config_write && !dev->resetting && offset < dev->config_size &&
 		size <= dev->config_size - offset)
 		dev->model->config_write(dev, (unsigned)offset, value, size);
 }
@@ -224,7 +225,7 @@ void virtio_device_config_change(
 
 bool virtio_device_may_run(const struct virtio_device *dev)
 {
-	return dev->dma && !(dev->status & VIRTIO_STATUS_NEEDS_RESET);
+	return dev->dma && !dev->resetting && !(dev->status & VIRTIO_STATUS_NEEDS_RESET);
 }
 
 bool virtio_queue_pop(struct virtio_device *dev, unsigned queue, struct virtq_chain *ret)

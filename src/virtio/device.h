@@ -74,10 +74,10 @@ struct virtio_device {
 	pthread_mutex_t lock;
 	uint64_t offered, accepted;
 	_Atomic uint8_t status;
-	_Atomic bool dma; /* the transport lets the device touch guest memory */
-	bool active;      /* the model has the queues */
-	bool resetting;   /* and has been asked to let go of them */
-	void *config;     /* the model's; changes under the lock only */
+	_Atomic bool dma;       /* the transport lets the device touch guest memory */
+	bool active;            /* the model has the queues */
+	_Atomic bool resetting; /* and has been asked to let go of them; changes under the lock */
+	void *config;           /* the model's; changes under the lock only */
 	unsigned config_size;
 	uint8_t generation; /* of the configuration, 2.5.1 */
 	struct virtio_queue *queue;
@@ -124,7 +124,8 @@ static inline bool virtio_device_has(const struct virtio_device *dev, uint64_t f
 void virtio_device_config_change(
 	struct virtio_device *dev, unsigned offset, const void *bytes, unsigned size);
 
-/* Guest memory may be touched: the transport allows it and the driver has broken nothing. */
+/* Chains may be taken: the transport allows it, the driver has broken nothing and asked for no
+ * reset. */
 bool virtio_device_may_run(const struct virtio_device *dev);
 
 /* The next chain, if there is one; a queue that the guest broke stops the device (2.1.2). */

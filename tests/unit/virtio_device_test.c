@@ -240,13 +240,23 @@ Test(virtio_device, no_memory_access_without_bus_mastering)
 
 Test(virtio_device, reset_waits_for_the_model)
 {
+	static uint8_t config[4];
+	struct virtq_chain chain;
+	dev.config = config;
+	dev.config_size = sizeof(config);
 	at_once = false;
 	accept(V1 | F_OWN);
 	write_status(11);
 	place_queue(0);
 	write_status(15);
+	put(&ram, 0, DATA_AT, 1, WRITE, 0);
+	offer(&ram, 0);
 	resets = 0;
 	cr_expect_eq(write_status(0), 15, "the driver sees that it is not over");
+	cr_expect_not(virtio_queue_pop(&dev, 0, &chain), "nothing more is begun");
+	cr_expect_not(virtio_queue_kicks_on(&dev, 0), "a loop around the two must end");
+	virtio_device_config_write(&dev, 0, 1, 1);
+	cr_expect_eq(config_writes, 0);
 	cr_expect_eq(write_status(0), 15);
 	cr_expect_eq(write_status(1), 15, "and can change nothing meanwhile");
 	accept(V1);
