@@ -118,6 +118,7 @@ static int receive(struct netstream *s)
 
 int netstream_peek(struct netstream *s, const uint8_t **ret_frame, uint32_t *ret_len)
 {
+	bool received = false;
 	for (;;) {
 		uint32_t have = s->in_len - s->in_at;
 		uint32_t len = have < PREFIX ? 0 : next_len(s);
@@ -132,9 +133,12 @@ int netstream_peek(struct netstream *s, const uint8_t **ret_frame, uint32_t *ret
 			netstream_consume(s); /* less than an Ethernet header: no frame */
 			continue;
 		}
+		if (received) /* a peer that sends runts without end does not keep us here */
+			return 0;
 		int rc = receive(s);
 		if (rc <= 0)
 			return rc;
+		received = true;
 	}
 }
 

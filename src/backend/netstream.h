@@ -27,8 +27,9 @@ void netstream_commit(struct netstream *s, uint32_t len);
  * peer is gone. */
 int netstream_flush(struct netstream *s);
 
-/* The next frame: 1, and the same again until it is consumed; 0 when none has come in full; -EPIPE
- * when the peer is gone, -EPROTO when it sends nonsense. */
+/* The next frame: 1, and the same again until it is consumed; 0 when none has come in full: wait
+ * until the socket can be read from; -EPIPE when the peer is gone, -EPROTO when it sends nonsense.
+ */
 int netstream_peek(struct netstream *s, const uint8_t **ret_frame, uint32_t *ret_len);
 void netstream_consume(struct netstream *s);
 

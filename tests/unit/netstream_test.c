@@ -6,6 +6,7 @@
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -138,6 +139,21 @@ Test(netstream, runts_are_skipped)
 	put(bytes, make(bytes, 14));
 	expect_frame(14);
 	expect_none(0);
+}
+
+/* A peer that does nothing but send runts: each look takes one bufferful, and no more. */
+Test(netstream, endless_runts)
+{
+	static const uint8_t runts[180000];
+	int size = sizeof(runts);
+	struct pollfd more = { .fd = netstream_fd(s), .events = POLLIN };
+	cr_assert_eq(setsockopt(peer, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
+	put(runts, sizeof(runts));
+	expect_none(0);
+	cr_expect_eq(poll(&more, 1, 0), 1, "all of it was read");
+	expect_none(0);
+	expect_none(0);
+	cr_expect_eq(poll(&more, 1, 0), 0);
 }
 
 Test(netstream, nonsense)
