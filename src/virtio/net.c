@@ -47,6 +47,9 @@ void net_lost(struct net *net, const char *why)
 		      : net->passt ? "passt has ended"
 				   : "the other end of its socket is gone";
 	log_warning(net->log, net->virtio.name, "%s: the guest's link is down", why);
+	/* What waits for the host to have room would wait for ever: it is dropped now. */
+	for (unsigned i = 0; i < net->pairs; i++)
+		virtio_device_kick(&net->virtio, net_tx_queue(&net->pair[i]));
 }
 
 static void passt_ended(void *opaque, uint32_t events)

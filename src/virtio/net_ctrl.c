@@ -55,7 +55,8 @@ static const struct command {
 static int run(struct net *net, const struct virtq_chain *c)
 {
 	uint8_t header[NET_CTRL_HDR_SIZE];
-	virtq_chain_read(c, 0, header, sizeof(header));
+	if (!virtq_chain_read(c, 0, header, sizeof(header)))
+		return -EFAULT;
 	for (unsigned i = 0; i < ARRAY_SIZE(commands); i++)
 		if (commands[i].class == header[0] && commands[i].command == header[1])
 			return commands[i].run(net, c);

@@ -27,7 +27,8 @@ static int send_to_stream(struct net_pair *p, uint32_t len)
 	uint8_t *room = netstream_reserve(p->net->stream, len);
 	if (!room)
 		return -EAGAIN;
-	virtq_chain_read(&p->chain, NET_HDR_SIZE, room, len);
+	if (!virtq_chain_read(&p->chain, NET_HDR_SIZE, room, len))
+		return -EFAULT;
 	netstream_commit(p->net->stream, len);
 	return 0;
 }
@@ -39,8 +40,8 @@ static bool send_frame(struct net_pair *p)
 	uint32_t len = p->chain.out_size - NET_HDR_SIZE;
 	struct net_hdr hdr;
 	int rc = -EINVAL;
-	virtq_chain_read(&p->chain, 0, &hdr, sizeof(hdr));
 	if (net->link_up && len >= NET_ETH_HEADER && len <= NET_FRAME_MAX &&
+		virtq_chain_read(&p->chain, 0, &hdr, sizeof(hdr)) &&
 		net_header_out(&hdr, len, net->virtio.accepted))
 		rc = net->stream ? send_to_stream(p, len) : send_to_tap(p, &hdr, len);
 	if (rc == -EAGAIN)

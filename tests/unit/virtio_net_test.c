@@ -866,6 +866,23 @@ Test(net_stream, peer_gone_while_the_guest_is_full)
 	expect_lost();
 }
 
+/* The peer reads no more, which shows when more frames are sent than are kept for it: none of them
+ * waits for ever. */
+Test(net_stream, peer_stops_reading)
+{
+	start_driver(V1 | NET_F_STATUS);
+	memset(gmem_ptr(&b->ram, BUFFERS_AT(TX), NET_HDR_SIZE), 0, NET_HDR_SIZE);
+	desc(TX, 0, BUFFERS_AT(TX), NET_HDR_SIZE, NEXT);
+	desc(TX, 1, RAM_LOW, RAM_HIGH - 1, 0);
+	shutdown(host, SHUT_RD);
+	config_write(b, 4, config_read(b, 4, 2) & ~4u, 2); /* seen together */
+	for (unsigned i = 0; i < 3; i++)
+		submit(TX, 0);
+	config_write(b, 4, config_read(b, 4, 2) | 4, 2);
+	wait_count(TX, 3);
+	expect_property("link", "down");
+}
+
 Test(net_stream, peer_sends_nonsense)
 {
 	enable_interrupts(b);
