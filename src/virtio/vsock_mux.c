@@ -136,6 +136,8 @@ static void owe_reset(struct vsock_mux *m, const struct vsock_packet *p)
 /* A receive buffer, kept until something is put into it. */
 static bool get_rx(struct vsock_mux *m)
 {
+	if (!virtio_device_may_run(m->dev))
+		return false;
 	while (!m->have_rx) {
 		m->have_rx = virtio_queue_pop(m->dev, VSOCK_QUEUE_RX, &m->rx);
 		if (!m->have_rx && !virtio_queue_kicks_on(m->dev, VSOCK_QUEUE_RX))
@@ -195,8 +197,9 @@ static void try_connect(struct vsock_mux *m, struct vsock_conn *c)
 {
 	int fd = vsock_host_connect(m->host, c->host_port);
 	if (fd == -EAGAIN && c->tries++ < CONNECT_TRIES) {
+		if (TAILQ_EMPTY(&m->connecting)) /* else it runs */
+			loop_arm(m->connect_timer, CONNECT_AGAIN_US, 0);
 		move_to(c, &m->connecting);
-		loop_arm(m->connect_timer, CONNECT_AGAIN_US, 0);
 		return;
 	}
 	move_to(c, NULL);
