@@ -21,11 +21,12 @@
 #include "virtio/worker.h"
 
 #define QUEUE_SIZE 128u
-/* An order to let go is obeyed between two turns, so each is kept short. */
-#define TURN_CHAINS 16u
-/* Of one chain; 256 MiB. Linux sends 256. What a driver sends beyond stays in use, which is no
+/* An order to let go is obeyed between two turns, so each is kept short: at worst every page takes
+ * a system call. */
+#define TURN_CHAINS 8u
+/* Of one chain; 32 MiB. Linux sends 256. What a driver sends beyond stays in use, which is no
  * error. */
-#define LIST_PAGES 65536u
+#define LIST_PAGES 8192u
 #define STATS_MAX  64u /* in one buffer; there are 16 kinds */
 
 /* 5.5.6.4, and what Linux 6.12 has added, by tag. Sizes are bytes. */
@@ -161,7 +162,7 @@ static void hold(struct balloon *b, const struct virtq_chain *c)
 static void on_refresh(void *opaque)
 {
 	struct balloon *b = opaque;
-	if (b->workers.worker[0].serving)
+	if (b->workers.worker[0].serving && virtio_device_may_run(&b->virtio))
 		ask_for_stats(b);
 }
 
