@@ -69,7 +69,7 @@ int gmem_new(uint64_t size, bool hugepages, struct gmem **ret, struct lacuna_err
 	m->fd = TAKE_FD(fd);
 	m->map = map;
 	m->map_size = m->size = size;
-	m->page = grain;
+	m->hugepages = hugepages;
 	m->region_count = gmem_split(size, m->region);
 	uint8_t *hva = map;
 	for (unsigned i = 0; i < m->region_count; i++) {
@@ -199,10 +199,12 @@ int gmem_copy_to(const struct gmem_file *files, void *hva, const void *buf, size
 uint64_t gmem_discard(const struct gmem *m, const void *hva, size_t len)
 {
 	uintptr_t at = (uintptr_t)hva, map = (uintptr_t)m->map;
-	if (m->fd < 0 || at < map || at - map > m->map_size || len > m->map_size - (at - map))
+	/* A page of the hugetlb pool that was given up may be somebody else's when it is needed
+	 * again, and then whoever touches it, we for one, gets a SIGBUS. */
+	if (m->hugepages || m->fd < 0 || at < map || at - map > m->map_size ||
+		len > m->map_size - (at - map))
 		return 0;
-	/* hugetlbfs would zero what is left of a page at either end, and keep it. */
-	uint64_t from = align_up(at - map, m->page), to = align_down(at - map + len, m->page);
+	uint64_t from = align_up(at - map, PAGE), to = align_down(at - map + len, PAGE);
 	if (from >= to)
 		return 0;
 	int rc;

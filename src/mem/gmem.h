@@ -43,7 +43,7 @@ struct gmem {
 	unsigned region_count;
 	struct gmem_file *file; /* list */
 	uint64_t size;          /* bytes in all */
-	uint64_t page;          /* what the host backs it with: 4 KiB or 2 MiB */
+	bool hugepages;         /* of the host's hugetlb pool */
 	int fd;                 /* the memfd, or -1 */
 	uint8_t *map;
 	uint64_t map_size;
@@ -84,7 +84,7 @@ int gmem_write(const struct gmem *m, gpa_t gpa, const void *buf, size_t len);
 /*
  * Gives the host pages that lie wholly inside [@hva, @hva + @len) back to the host; they read as
  * zeros from then on. Returns how many bytes these are: 0 where the range is not RAM, holds no
- * whole page, or the host refuses. May take long for large ranges.
+ * whole page, or the host refuses, and always with huge pages. May take long for large ranges.
  */
 uint64_t gmem_discard(const struct gmem *m, const void *hva, size_t len);
 

@@ -147,6 +147,15 @@ ParameterizedTest(struct discard_case *c, gmem_file, discards)
 	cr_expect_eq(zeroes, c->given, "at 0x%zx, 0x%zx", c->at, c->len);
 }
 
+/* One that was given up might not be there when it is needed again. */
+Test(gmem_file, huge_pages_are_kept)
+{
+	memset(mem->map, 0xff, 4096);
+	mem->hugepages = true;
+	cr_expect_eq(gmem_discard(mem, mem->map, RAM_SIZE), 0);
+	cr_expect_eq(mem->map[0], 0xff);
+}
+
 /* --- queues of which parts are in a file --- */
 
 static struct virtq_chain chain;

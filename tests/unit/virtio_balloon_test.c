@@ -30,7 +30,6 @@ static void balloon_up(const char *text)
 	cr_assert_neq(map, MAP_FAILED);
 	b->ram.map = map;
 	b->ram.map_size = RAM_END;
-	b->ram.page = PAGE;
 	b->ram.region[0].hva = map;
 	b->ram.region[1].hva = map + RAM_LOW;
 	board_add(b, &virtio_balloon_class, text);
