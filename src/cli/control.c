@@ -17,7 +17,8 @@
 #include "cli/cli.h"
 #include "cli/stats_json.h"
 
-#define CLIENTS_MAX 64 /* more wait for their turn */
+#define CLIENTS_MAX     64  /* more wait for their turn */
+#define ACCEPT_AGAIN_MS 100 /* when there are no descriptors left */
 
 struct client {
 	int fd;
@@ -213,18 +214,20 @@ static void receive(struct client *c)
 		c->ended = true;
 }
 
-static void accept_client(void)
+/* False: not now, for the program has no more descriptors or memory. */
+static bool accept_client(void)
 {
 	int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
 	if (fd < 0)
-		return;
+		return errno == EAGAIN || errno == ECONNABORTED;
 	struct client *c = calloc(1, sizeof(*c));
 	if (!c) {
 		close(fd);
-		return;
+		return false;
 	}
 	c->fd = fd;
 	clients[client_count++] = c;
+	return true;
 }
 
 static void drop_client(unsigned index)
@@ -239,16 +242,18 @@ static void drop_client(unsigned index)
 static void *control_thread(void *opaque)
 {
 	struct lacuna_vm *vm = opaque;
+	bool accepting = true;
 	for (;;) {
+		bool room = accepting && client_count < CLIENTS_MAX;
 		struct pollfd fds[2 + CLIENTS_MAX] = {
 			{ .fd = quit_fd, .events = POLLIN },
-			{ .fd = client_count < CLIENTS_MAX ? listen_fd : -1, .events = POLLIN },
+			{ .fd = room ? listen_fd : -1, .events = POLLIN },
 		};
 		unsigned count = client_count;
 		for (unsigned i = 0; i < count; i++)
 			fds[2 + i] = (struct pollfd){ .fd = clients[i]->fd,
 				.events = clients[i]->answer ? POLLOUT : POLLIN };
-		poll(fds, 2 + count, -1);
+		poll(fds, 2 + count, accepting ? -1 : ACCEPT_AGAIN_MS);
 		if (fds[0].revents)
 			break;
 		for (unsigned i = count;
@@ -262,8 +267,7 @@ static void *control_thread(void *opaque)
 			if (c->ended && !c->answer)
 				drop_client(i);
 		}
-		if (fds[1].revents)
-			accept_client();
+		accepting = !fds[1].revents || accept_client();
 	}
 	while (client_count)
 		drop_client(client_count - 1);
