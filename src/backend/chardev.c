@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Byte streams: two rings, and the loop sources that empty the one and fill the other. */
+/* Byte streams: two rings, and the loop sources that empty the one and fill the other; and the peer
+ * that comes and goes at the outer end of some. */
 #include "backend/chardev.h"
 
 #include <fcntl.h>
@@ -11,30 +12,20 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #include "backend/escape.h"
-#include "loop/loop.h"
+#include "backend/peer.h"
+#include "backend/stream.h"
 #include "util/err.h"
 #include "util/fd.h"
+#include "util/log.h"
 #include "util/ring.h"
 #include "util/thread.h"
 
 #define OUT_SIZE 65536
 #define IN_SIZE  4096 /* typed ahead; the escape is still seen while the guest takes nothing */
-
-/* One direction. What epoll can't watch (files, /dev/null) is always ready, and a timer that fires
- * at once takes the place of the watch. */
-struct stream {
-	int fd;       /* ours */
-	size_t piece; /* what a write takes without blocking if poll(2) says that it is ready */
-	bool is_socket, is_timer;
-	uint32_t events;
-	struct loop_source *source;
-};
 
 struct chardev {
 	char *name, *out_name;
@@ -45,6 +36,10 @@ struct chardev {
 	void *opaque;
 	bool escape;
 	struct escape filter; /* loop thread only */
+	struct loop *loop;
+	struct peer *peer; /* NULL: the ends are there all the time */
+	bool retain;
+	bool in_hung_up; /* loop thread only */
 
 	pthread_mutex_t drain_lock; /* who empties the output ring; outside of lock */
 	pthread_mutex_t lock;
@@ -53,72 +48,11 @@ struct chardev {
 	bool out_wanted, in_wanted; /* the source is waiting */
 	bool out_short;             /* the client was refused some bytes */
 	bool out_failed, in_ended;
+	bool present; /* the ends are there */
 	const struct chardev_client *client;
 	void *client_opaque;
 	uint8_t out_data[OUT_SIZE], in_data[IN_SIZE];
 };
-
-/* --- descriptors --- */
-
-/* The master of a pseudo-terminal: its node, opened once more, makes another pseudo-terminal. */
-static bool is_pty_master(int fd)
-{
-	unsigned number;
-	return ioctl(fd, TIOCGPTN, &number) == 0;
-}
-
-/* A new description where that can be, for O_NONBLOCK without touching the caller's. */
-static int stream_open(struct stream *s, int fd, int access)
-{
-	struct stat st;
-	if (fstat(fd, &st) < 0)
-		return -1;
-	s->is_socket = S_ISSOCK(st.st_mode);
-	s->piece = PIPE_BUF;
-	if (S_ISCHR(st.st_mode) || S_ISFIFO(st.st_mode)) {
-		char path[32];
-		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-		if (!is_pty_master(fd))
-			s->fd = open(path, access | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-		if (s->fd >= 0)
-			return 0;
-		if (S_ISCHR(st.st_mode)) /* also somebody else's terminal, after su */
-			s->piece = 1;
-	}
-	s->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	return s->fd < 0 ? -1 : 0;
-}
-
-static void stream_want(struct stream *s, bool on)
-{
-	if (!s->source)
-		return;
-	if (s->is_timer)
-		loop_arm(s->source, on ? 1 : 0, 0);
-	else
-		loop_set_events(s->source, on ? s->events : 0);
-}
-
-static int stream_watch(struct stream *s, struct loop *loop, loop_fd_fn fn, loop_fn timer_fn,
-	void *opaque, struct lacuna_error **err)
-{
-	struct lacuna_error *why = NULL;
-	int rc = loop_add_fd(loop, s->fd, 0, fn, opaque, &s->source, &why);
-	if (rc == -EPERM) {
-		s->is_timer = true;
-		rc = loop_add_timer(loop, timer_fn, opaque, &s->source, err);
-	} else if (rc) {
-		err_set(err, -rc, "%s", lacuna_error_message(why));
-	}
-	lacuna_error_free(why);
-	return rc;
-}
-
-static bool ready(int fd, short events, int timeout_ms)
-{
-	struct pollfd p = { .fd = fd, .events = events };
-	return poll(&p, 1, timeout_ms) > 0;
-}
 
 /* --- output --- */
 
@@ -138,7 +72,7 @@ static int drain(struct chardev *c)
 		}
 		/* Nobody else takes bytes out and new ones go elsewhere, so these hold still. A
 		 * pipe that is ready takes PIPE_BUF bytes without blocking. */
-		if (!len || !ready(c->out.fd, POLLOUT, 0))
+		if (!len || !stream_ready(c->out.fd, POLLOUT, 0))
 			return 0;
 		if (len > c->out.piece)
 			len = c->out.piece;
@@ -178,7 +112,7 @@ static void output_ready(void *opaque)
 {
 	struct chardev *c = opaque;
 	int rc = drain(c);
-	if (rc && output_fails(c) && c->on_failure) {
+	if (rc && output_fails(c) && c->on_failure && !c->peer) {
 		struct lacuna_error *why = NULL;
 		failure(c, rc, &why);
 		c->on_failure(c->opaque, lacuna_error_message(why));
@@ -188,7 +122,7 @@ static void output_ready(void *opaque)
 	void *client_opaque = NULL;
 	{
 		LOCK_SCOPE(&c->lock);
-		c->out_wanted = c->out_ring.count > 0;
+		c->out_wanted = c->out_ring.count > 0 && !c->out_failed;
 		stream_want(&c->out, c->out_wanted);
 		if (c->out_short && ring_space(&c->out_ring)) {
 			c->out_short = false;
@@ -205,11 +139,27 @@ static void output_event(void *opaque, uint32_t events)
 	output_ready(opaque);
 }
 
+/* What is written while nobody is there: the last of it is kept for who comes, or nothing. */
+static void put_aside(struct chardev *c, const uint8_t *data, size_t len)
+{
+	if (!c->retain)
+		return;
+	if (len > OUT_SIZE) {
+		data += len - OUT_SIZE;
+		len = OUT_SIZE;
+	}
+	if (len > ring_space(&c->out_ring))
+		ring_drop(&c->out_ring, len - ring_space(&c->out_ring));
+	ring_put(&c->out_ring, data, len);
+}
+
 size_t chardev_write(struct chardev *c, const void *data, size_t len)
 {
 	{
 		LOCK_SCOPE(&c->lock);
-		if (c->out.fd >= 0 && !c->out_failed) {
+		if (!c->present || (c->peer && c->out_failed)) {
+			put_aside(c, data, len);
+		} else if (c->out.fd >= 0 && !c->out_failed) {
 			size_t n = ring_put(&c->out_ring, data, len);
 			c->out_short = n < len;
 			len = n;
@@ -237,11 +187,11 @@ static int flush(struct chardev *c, unsigned timeout_ms, struct lacuna_error **e
 	for (;;) {
 		int rc = drain(c);
 		if (rc)
-			return output_fails(c) ? failure(c, rc, err) : 0;
+			return output_fails(c) && !c->peer ? failure(c, rc, err) : 0;
 		size_t left;
 		{
 			LOCK_SCOPE(&c->lock);
-			left = c->out_ring.count;
+			left = c->present && !c->out_failed ? c->out_ring.count : 0;
 		}
 		uint64_t now = now_ms();
 		if (!left)
@@ -250,7 +200,8 @@ static int flush(struct chardev *c, unsigned timeout_ms, struct lacuna_error **e
 			return err_set(err, ETIMEDOUT,
 				"%s: nobody takes the last %zu bytes written to %s", c->name, left,
 				c->out_name);
-		ready(c->out.fd, POLLOUT, (int)(end - now));
+		/* A peer that leaves meanwhile takes the descriptor with it. */
+		stream_ready(c->out.fd, POLLOUT, end - now < 100 ? (int)(end - now) : 100);
 	}
 }
 
@@ -276,13 +227,15 @@ int chardev_flush(struct chardev *c, unsigned timeout_ms, struct lacuna_error **
 /* How many bytes came; 0: none now, -1: none any more. */
 static ssize_t fetch(struct chardev *c, void *data, size_t len)
 {
-	if (!len || !ready(c->in.fd, POLLIN, 0))
+	if (!len || !stream_ready(c->in.fd, POLLIN, 0))
 		return 0;
 	ssize_t n = read(c->in.fd, data, len);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return 0;
 	return n > 0 ? n : -1;
 }
+
+static void peer_gone(struct chardev *c);
 
 static void input_ready(void *opaque)
 {
@@ -291,7 +244,7 @@ static void input_ready(void *opaque)
 	size_t room;
 	{
 		LOCK_SCOPE(&c->lock);
-		room = ring_space(&c->in_ring);
+		room = c->in_ended ? 0 : ring_space(&c->in_ring);
 	}
 	ssize_t n = fetch(c, data, room < sizeof(data) ? room : sizeof(data));
 	bool quit = false;
@@ -304,7 +257,7 @@ static void input_ready(void *opaque)
 	{
 		LOCK_SCOPE(&c->lock);
 		ring_put(&c->in_ring, data, len); /* it fits: only this thread puts */
-		c->in_ended = n < 0;
+		c->in_ended |= n < 0;
 		c->in_wanted = !c->in_ended && ring_space(&c->in_ring);
 		stream_want(&c->in, c->in_wanted); /* else chardev_read() wants again */
 		client = c->client;
@@ -314,11 +267,21 @@ static void input_ready(void *opaque)
 		client->input(client_opaque);
 	if (quit && c->on_escape)
 		c->on_escape(c->opaque);
+	/* Who has only finished sending may still be listening. */
+	if (c->peer && c->in_ended && c->in_hung_up)
+		peer_gone(c);
 }
 
 static void input_event(void *opaque, uint32_t events)
 {
-	input_ready(opaque);
+	struct chardev *c = opaque;
+	if (c->peer && (events & (EPOLLHUP | EPOLLERR)) && !c->in_hung_up) {
+		LOCK_SCOPE(&c->lock); /* it may have left something to read, but listens no more */
+		c->in_hung_up = c->out_failed = true;
+		c->out_wanted = false;
+		stream_want(&c->out, false);
+	}
+	input_ready(c);
 }
 
 size_t chardev_read(struct chardev *c, void *data, size_t len)
@@ -338,6 +301,106 @@ size_t chardev_pending(struct chardev *c)
 	return c->in_ring.count;
 }
 
+/* --- peers --- */
+
+/* Takes the streams away. The caller holds no lock. */
+static void close_streams(struct chardev *c)
+{
+	struct loop_source *in, *out;
+	{
+		LOCK_SCOPE(&c->lock);
+		in = c->in.source;
+		out = c->out.source;
+		c->in.source = c->out.source = NULL;
+	}
+	loop_remove(in);
+	loop_remove(out);
+}
+
+static void tell_presence(struct chardev *c, bool present)
+{
+	const struct chardev_client *client;
+	void *opaque;
+	{
+		LOCK_SCOPE(&c->lock);
+		client = c->client;
+		opaque = c->client_opaque;
+	}
+	if (!client)
+		return;
+	if (client->presence)
+		client->presence(opaque, present);
+	if (!present) /* a write that waits can go on: it goes nowhere */
+		client->space(opaque);
+}
+
+static void peer_gone(struct chardev *c)
+{
+	close_streams(c);
+	{
+		LOCK_SCOPE(&c->drain_lock); /* nobody is writing */
+		LOCK_SCOPE(&c->lock);
+		fd_close(&c->in.fd);
+		fd_close(&c->out.fd);
+		c->present = c->in_ended = c->out_failed = c->out_short = c->in_hung_up = false;
+		c->out_wanted = false;
+		if (!c->retain)
+			ring_clear(&c->out_ring);
+	}
+	tell_presence(c, false);
+	peer_watch(c->peer);
+}
+
+/* The end of a hang-up must be seen also when nothing is to be read. */
+static const struct stream peer_stream = { .piece = OUT_SIZE, .idle = EPOLLET };
+
+static void peer_came(void *opaque, int fd)
+{
+	struct chardev *c = opaque;
+	struct stream in = peer_stream, out = peer_stream;
+	in.fd = fd;
+	in.events = EPOLLIN;
+	out.fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	out.events = EPOLLOUT;
+	out.idle = 0;
+	if (out.fd < 0 || stream_watch(&in, c->loop, input_event, input_ready, c, NULL) < 0 ||
+		stream_watch(&out, c->loop, output_event, output_ready, c, NULL) < 0) {
+		loop_remove(in.source);
+		fd_close(&in.fd);
+		fd_close(&out.fd);
+		peer_watch(c->peer);
+		return;
+	}
+	{
+		LOCK_SCOPE(&c->drain_lock);
+		LOCK_SCOPE(&c->lock);
+		c->in = in;
+		c->out = out;
+		c->present = true;
+		c->in_wanted = ring_space(&c->in_ring) > 0;
+		c->out_wanted = c->out_ring.count > 0;
+		stream_want(&c->in, c->in_wanted);
+		stream_want(&c->out, c->out_wanted);
+	}
+	tell_presence(c, true);
+}
+
+bool chardev_present(struct chardev *c)
+{
+	LOCK_SCOPE(&c->lock);
+	return c->present;
+}
+
+const char *chardev_path(const struct chardev *c)
+{
+	return c->peer ? peer_path(c->peer) : NULL;
+}
+
+bool chardev_window(struct chardev *c, unsigned *ret_cols, unsigned *ret_rows)
+{
+	return c->peer && peer_window(c->peer, ret_cols, ret_rows);
+}
+
 /* --- life --- */
 
 void chardev_attach(struct chardev *c, const struct chardev_client *client, void *opaque)
@@ -347,20 +410,42 @@ void chardev_attach(struct chardev *c, const struct chardev_client *client, void
 	c->client_opaque = opaque;
 	c->in_wanted = true;
 	stream_want(&c->in, true);
+	if (c->peer)
+		peer_watch(c->peer);
 }
 
 void chardev_detach(struct chardev *c)
 {
-	struct loop_source *in, *out;
 	{
 		LOCK_SCOPE(&c->lock);
 		c->client = NULL;
-		in = c->in.source;
-		out = c->out.source;
-		c->in.source = c->out.source = NULL;
 	}
-	loop_remove(in);
-	loop_remove(out);
+	if (c->peer)
+		peer_leave(c->peer);
+	close_streams(c);
+}
+
+void chardev_finish(struct chardev *c, unsigned timeout_ms, const struct log *log)
+{
+	struct lacuna_error *err = NULL;
+	int rc = chardev_flush(c, timeout_ms, &err);
+	if (rc == -ETIMEDOUT) /* nobody reads; that is no failure of ours */
+		log_warning(log, c->name, "the last output is lost: %s", lacuna_error_message(err));
+	else if (rc < 0 && c->on_failure)
+		c->on_failure(c->opaque, lacuna_error_message(err));
+	lacuna_error_free(err);
+}
+
+static int open_peer(const struct chardev_params *p, struct chardev *c, struct lacuna_error **err)
+{
+	const struct peer_params params = {
+		.loop = p->loop,
+		.socket = p->socket,
+		.link = p->link,
+		.come = peer_came,
+		.opaque = c,
+	};
+	return err_prefix(err, peer_new(&params, &c->peer, err), "%s", c->name);
 }
 
 static int open_output(const struct chardev_params *p, struct chardev *c, struct lacuna_error **err)
@@ -405,6 +490,9 @@ int chardev_new(
 	c->on_failure = params->on_failure;
 	c->opaque = params->opaque;
 	c->escape = params->escape;
+	c->loop = params->loop;
+	c->retain = params->retain;
+	c->present = !params->socket && !params->pty;
 	c->out_ring = (struct ring){ .data = c->out_data, .size = OUT_SIZE };
 	c->in_ring = (struct ring){ .data = c->in_data, .size = IN_SIZE };
 	pthread_mutex_init(&c->drain_lock, NULL);
@@ -419,9 +507,11 @@ int chardev_new(
 	}
 	if (!c->name || !c->out_name)
 		rc = err_nomem(err);
-	if (!rc)
+	if (!rc && !c->present)
+		rc = open_peer(params, c, err);
+	if (!rc && c->present)
 		rc = open_output(params, c, err);
-	if (!rc)
+	if (!rc && c->present)
 		rc = open_input(params, c, err);
 	if (rc) {
 		chardev_free(c);
@@ -436,6 +526,7 @@ void chardev_free(struct chardev *c)
 	if (!c)
 		return;
 	chardev_detach(c);
+	peer_free(c->peer);
 	fd_close(&c->in.fd);
 	fd_close(&c->out.fd);
 	pthread_mutex_destroy(&c->lock);

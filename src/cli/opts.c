@@ -13,8 +13,7 @@ const struct opt machine_opts[] = {
 	{ "kernel", "FILE", "the built-in probe guest",
 		.help = "bzImage, or vmlinux with or without a PVH note" },
 	{ "initrd", "FILE", "none", .help = "initial RAM disk" },
-	{ "cmdline", "TEXT", "console=ttyS0 if there is a serial port",
-		.help = "kernel command line" },
+	{ "cmdline", "TEXT", "console=ttyS0 or hvc0", .help = "kernel command line" },
 	{ "add-cmdline", "on|off", "on",
 		.help = "add 'reserve=0xcf8,8 pci=noearly', which spares Linux futile\n"
 			"port accesses, where config=ecam" },
@@ -50,10 +49,13 @@ const struct opt machine_opts[] = {
 			"buses=auto|1..256 [auto]: how many buses to announce\n"
 			"ports=auto|0..255 [auto]: root ports, each with a bus for 8 devices\n"
 			"pv-bit=0..31|off [31]: CPUID bit that tells that ECAM is sound" },
-	{ "serial", "stdio|file=FILE|off", "stdio",
+	{ "serial", "stdio|pty|file=FILE|socket=PATH|off", "stdio, or off if a console has it",
 		.help = "what the first serial port is connected to" },
+	{ "console", "stdio|pty|file=FILE|socket=PATH[,name=TEXT]", .many = true,
+		.help = "a port of the virtio console: hvc0, or with a name a byte stream\n"
+			"that the guest finds as /dev/virtio-ports/TEXT" },
 	{ "marker", "TEXT", "none",
-		.help = "note the time when the serial port first prints TEXT" },
+		.help = "note the time when serial port or console first prints TEXT" },
 	{ "timeout", "TIME", "none", .help = "end the machine after 500ms, 10s, 2m ..." },
 	{ 0 },
 };
@@ -66,6 +68,22 @@ static const struct opt *find(const struct opt *table, const char *name, size_t 
 	return NULL;
 }
 
+static bool is_word(const char *value, const char *word)
+{
+	size_t len = strlen(word);
+	return !strncmp(value, word, len) && (!value[len] || value[len] == ',');
+}
+
+/* @value is a good one. */
+static void note_console(struct opt_parser *parser, const char *value)
+{
+	if (is_word(value, "off") || is_word(value, "none"))
+		return;
+	if (is_word(value, "stdio"))
+		parser->console_stdio = parser->consoles;
+	parser->consoles++;
+}
+
 static int set_machine(struct opt_parser *parser, const char *name, const char *value)
 {
 	struct lacuna_error *err = NULL;
@@ -73,11 +91,14 @@ static int set_machine(struct opt_parser *parser, const char *name, const char *
 		parser->serial = value;
 	if (lacuna_config_set(parser->config, name, value, &err) < 0)
 		return fail_error(err);
+	if (!strcmp(name, "console"))
+		note_console(parser, value);
 	return STATUS_OK;
 }
 
 int opts_parse(struct opt_parser *parser, int argc, char **argv)
 {
+	parser->console_stdio = -1;
 	for (int i = 1; i < argc; i++) {
 		const char *arg = argv[i], *name = arg + 2, *value = strchr(arg, '=');
 		if (strncmp(arg, "--", 2)) {
@@ -108,7 +129,9 @@ int opts_parse(struct opt_parser *parser, int argc, char **argv)
 		if (status)
 			return status;
 	}
-	return parser->serial ? STATUS_OK : set_machine(parser, "serial", "stdio");
+	if (parser->serial)
+		return STATUS_OK;
+	return set_machine(parser, "serial", parser->console_stdio < 0 ? "stdio" : "off");
 }
 
 void opts_help(const struct opt *table)

@@ -37,10 +37,14 @@ struct opt_parser {
 	/* An argument that is not an option; NULL: there are none. */
 	int (*word)(void *opaque, const char *word);
 	void *opaque;
-	const char *serial; /* filled in: the value of --serial */
+	/* filled in */
+	const char *serial; /* the value of --serial, given or not */
+	int consoles;       /* ports of the virtio console */
+	int console_stdio;  /* number of the one that is the terminal's, or -1 */
 };
 
-/* Where the library's default is no serial port, the program's is standard input and output.
+/* Where the library's default is no serial port, the program's is standard input and output, unless
+ * a console has them.
  * STATUS_OK, or STATUS_FAILED after a message. argv[0] is skipped. */
 int opts_parse(struct opt_parser *parser, int argc, char **argv);
 

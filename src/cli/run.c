@@ -11,10 +11,12 @@
 #include "cli/signals.h"
 #include "cli/stats_json.h"
 #include "cli/terminal.h"
+#include "cli/window.h"
 
 struct run_options {
 	const char *stats_file, *control;
-	bool verbose, stdio; /* stdio: the guest's serial port is the terminal's, or the pipe's */
+	bool verbose, stdio; /* stdio: the guest's serial port or console is the terminal's, or the
+				pipe's */
 };
 
 static const struct opt run_opts[] = {
@@ -58,11 +60,14 @@ static int configure(struct lacuna_config *config, struct run_options *o, int ar
 	int status = opts_parse(&parser, argc, argv);
 	if (status)
 		return status;
-	o->stdio = !strcmp(parser.serial, "stdio");
+	o->stdio = !strcmp(parser.serial, "stdio") || parser.console_stdio >= 0;
+	window_follow(parser.console_stdio);
 	lacuna_config_set_log(
-		config, print_log, NULL, o->verbose ? LACUNA_LOG_DEBUG : LACUNA_LOG_WARNING);
+		config, print_log, NULL, o->verbose ? LACUNA_LOG_DEBUG : LACUNA_LOG_INFO);
 	if (o->stdio && !was_open(STDOUT_FILENO))
-		return fail("serial: standard output is closed; redirect it or give --serial off");
+		return fail("%s: standard output is closed; redirect it or give --%s off",
+			parser.console_stdio < 0 ? "serial" : "console",
+			parser.console_stdio < 0 ? "serial" : "console");
 	if (o->control)
 		status = control_open(o->control);
 	return status == STATUS_OK && o->stats_file ? stats_file_open(o->stats_file) : status;
@@ -99,7 +104,11 @@ static int run(struct lacuna_vm *vm, const struct run_options *o)
 	if (o->stdio && terminal_open())
 		fprintf(stderr, "lacuna: all keys go to the guest; Ctrl-a x ends it\n");
 	int rc = lacuna_vm_start(vm, &err);
-	int status = rc == 0 ? control_start(vm) : STATUS_OK;
+	int status = STATUS_OK;
+	if (rc == 0) {
+		window_report(vm);
+		status = control_start(vm);
+	}
 	if (status != STATUS_OK)
 		lacuna_vm_stop(vm);
 	if (rc == 0)

@@ -10,6 +10,7 @@
 #include "cli/control.h"
 #include "cli/stats_json.h"
 #include "cli/terminal.h"
+#include "cli/window.h"
 
 /* Of the one thread: a default stack may cost a huge page (2 MiB) at its first touch. */
 #define STACK_SIZE ((size_t)256 * 1024)
@@ -35,6 +36,14 @@ static void ask_for_end(int sig)
 	pthread_mutex_unlock(&lock);
 }
 
+static void report_window(void)
+{
+	pthread_mutex_lock(&lock);
+	if (phase == WATCHING)
+		window_report(watched);
+	pthread_mutex_unlock(&lock);
+}
+
 static void *signal_thread(void *opaque)
 {
 	sigset_t set;
@@ -46,6 +55,9 @@ static void *signal_thread(void *opaque)
 			kill(getpid(), SIGSTOP);
 		} else if (sig == SIGCONT) {
 			terminal_resume();
+			report_window();
+		} else if (sig == SIGWINCH) {
+			report_window();
 		} else if (sig > 0) {
 			ask_for_end(sig);
 		}
@@ -55,7 +67,7 @@ static void *signal_thread(void *opaque)
 
 int signals_open(void)
 {
-	static const int taken[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT };
+	static const int taken[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT, SIGWINCH };
 	sigset_t set;
 	pthread_t thread;
 	pthread_attr_t attr;

@@ -14,6 +14,7 @@
 #include "util/log.h"
 
 struct bus;
+struct chardev_params;
 struct gmem;
 struct loop;
 struct pci_host;
@@ -25,6 +26,10 @@ struct device_env {
 	struct bus *pio, *mmio;
 	struct pci_host *pci;
 	const struct log *log;
+	const struct chardev_params
+		*chardev; /* of a console, but for name and ends; until create returns */
+	/* Further options of the same device, NULL-terminated; until create returns. */
+	const struct keyval *const *more;
 	unsigned bus; /* PCI bus that the device being created is to be on */
 	/* Presents the first @size bytes of @fd to the guest as memory, until the machine is gone;
 	 * @path is for messages. Only from create(); @path and @fd are kept until destroy(). */

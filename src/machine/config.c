@@ -115,49 +115,16 @@ static int set_timeout(struct machine_config *config, const char *key, const cha
 	return parse_duration(key, value, &config->timeout_us, err);
 }
 
-/* "IN:OUT", two descriptor numbers. */
-static int set_serial_fds(
-	struct machine_config *config, const char *key, const char *fds, struct lacuna_error **err)
-{
-	const char *colon = strchr(fds, ':');
-	char first[16] = "";
-	uint64_t in = 0, out = 0;
-	if (!colon || (size_t)(colon - fds) >= sizeof(first))
-		return err_set(err, EINVAL, "%s: '%s' is not a pair of descriptors; give fd=IN:OUT",
-			key, fds);
-	memcpy(first, fds, (size_t)(colon - fds));
-	int rc = parse_u64(key, first, 0, INT_MAX, &in, err);
-	if (rc == 0)
-		rc = parse_u64(key, colon + 1, 0, INT_MAX, &out, err);
-	if (rc < 0)
-		return rc;
-	config->serial.kind = MACHINE_SERIAL_FD;
-	config->serial.in = (int)in;
-	config->serial.out = (int)out;
-	return 0;
-}
-
 static int set_serial(struct machine_config *config, const char *key, const char *value,
 	struct lacuna_error **err)
 {
-	if (!strcmp(value, "off") || !strcmp(value, "none")) {
-		config->serial.kind = MACHINE_SERIAL_OFF;
-	} else if (!strcmp(value, "stdio")) {
-		config->serial.kind = MACHINE_SERIAL_STDIO;
-		config->serial.in = 0;
-		config->serial.out = 1;
-	} else if (!strncmp(value, "file=", 5)) {
-		int rc = set_path(&config->serial.path, key, value + 5, err);
-		if (rc < 0)
-			return rc;
-		config->serial.kind = MACHINE_SERIAL_FILE;
-	} else if (!strncmp(value, "fd=", 3)) {
-		return set_serial_fds(config, key, value + 3, err);
-	} else {
-		return err_set(err, EINVAL,
-			"%s: '%s' is unknown; give stdio, off, file=PATH or fd=IN:OUT", key, value);
-	}
-	return 0;
+	static const char *const keys[] = { CHARDEV_END_KEYS, NULL };
+	struct keyval *kv = NULL;
+	int rc = keyval_parse(value, keys[0], keys, &kv, err);
+	if (rc == 0)
+		rc = chardev_end_parse(kv, &config->serial, err);
+	keyval_free(kv);
+	return err_prefix(err, rc, "%s", key);
 }
 
 /* The index of the value of @key in @names, which is NULL-terminated; 0 when @key was not given. */
@@ -286,7 +253,7 @@ static int add_device(struct machine_config *config, const char *key, const char
 	if (!devices)
 		return err_nomem(err);
 	config->devices = devices;
-	struct machine_device_option d = { strdup(key), strdup(value) };
+	struct machine_device_option d = { .option = strdup(key), .text = strdup(value) };
 	if (!d.option || !d.text) {
 		free(d.option);
 		free(d.text);
@@ -296,10 +263,63 @@ static int add_device(struct machine_config *config, const char *key, const char
 	return 0;
 }
 
+static struct machine_device_option *find_device(
+	const struct machine_config *config, const char *key)
+{
+	for (size_t i = 0; i < config->device_count; i++)
+		if (!strcmp(config->devices[i].option, key))
+			return &config->devices[i];
+	return NULL;
+}
+
+/* The first option makes the device, the others add to it. */
+static int add_to_device(struct machine_config *config, const char *key, const char *value,
+	struct lacuna_error **err)
+{
+	struct machine_device_option *d = find_device(config, key);
+	if (!d)
+		return add_device(config, key, value, err);
+	char **more = reallocarray(d->more, d->more_count + 1, sizeof(*more));
+	if (!more)
+		return err_nomem(err);
+	d->more = more;
+	more[d->more_count] = strdup(value);
+	if (!more[d->more_count])
+		return err_nomem(err);
+	d->more_count++;
+	return 0;
+}
+
+/* A port of the one virtio console. */
+static int add_console(struct machine_config *config, const char *key, const char *value,
+	struct lacuna_error **err)
+{
+	static const char *const keys[] = { CHARDEV_END_KEYS, "name", "bus", NULL };
+	struct chardev_end end = { 0 };
+	struct keyval *kv = NULL;
+	int rc = keyval_parse(value, keys[0], keys, &kv, err);
+	if (rc == 0)
+		rc = chardev_end_parse(kv, &end, err);
+	if (rc == 0 && end.kind == CHARDEV_STDIO && config->console_stdio)
+		rc = err_set(err, EEXIST, "stdio is another port's already");
+	if (rc < 0)
+		err_prefix(err, rc, "%s", key);
+	else if (end.kind != CHARDEV_OFF)
+		rc = add_to_device(config, key, value, err);
+	if (rc == 0 && end.kind != CHARDEV_OFF) {
+		config->console_stdio |= end.kind == CHARDEV_STDIO;
+		config->console_hvc |= !keyval_get(kv, "name");
+	}
+	chardev_end_done(&end);
+	keyval_free(kv);
+	return rc;
+}
+
 static const struct option options[] = {
 	{ "add-cmdline", false, set_add_cmdline },
 	{ "balloon", true, add_device },
 	{ "cmdline", false, set_cmdline },
+	{ "console", true, add_console },
 	{ "cpus", false, set_cpus },
 	{ "disk", true, add_device },
 	{ "hugepages", false, set_hugepages },
@@ -333,12 +353,15 @@ void machine_config_done(struct machine_config *config)
 	for (size_t i = 0; i < config->device_count; i++) {
 		free(config->devices[i].option);
 		free(config->devices[i].text);
+		for (size_t j = 0; j < config->devices[i].more_count; j++)
+			free(config->devices[i].more[j]);
+		free(config->devices[i].more);
 	}
 	free(config->devices);
 	free(config->kernel);
 	free(config->initrd);
 	free(config->cmdline);
-	free(config->serial.path);
+	chardev_end_done(&config->serial);
 	free(config->marker);
 	*config = (struct machine_config){ 0 };
 }
@@ -368,5 +391,8 @@ int machine_config_check(const struct machine_config *config, struct lacuna_erro
 	if (config->hugepages && config->memory % (2 * MIB))
 		return err_set(
 			err, EINVAL, "memory: with hugepages=on the size must be a multiple of 2M");
+	if (config->console_stdio && config->serial.kind == CHARDEV_STDIO)
+		return err_set(err, EINVAL,
+			"console: stdio is the serial port's already; give --serial off, or the console another end");
 	return 0;
 }

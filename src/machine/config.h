@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "backend/chardev_end.h"
 #include "util/log.h"
 
 #define MACHINE_CPUS_MAX   254 /* every APIC id fits the 8 bits of an IOAPIC or MSI destination */
@@ -30,16 +31,11 @@ enum machine_pci_window {
 	MACHINE_WINDOW_TRAP,
 };
 
-enum machine_serial {
-	MACHINE_SERIAL_OFF,
-	MACHINE_SERIAL_STDIO, /* descriptors 0 and 1, with the escape Ctrl-a x */
-	MACHINE_SERIAL_FILE,  /* output to a file, no input */
-	MACHINE_SERIAL_FD,    /* two descriptors of the caller's, which stay the caller's */
-};
-
 struct machine_device_option {
 	char *option; /* "disk" */
 	char *text;   /* for keyval_parse() */
+	char **more;  /* further options of the same device */
+	size_t more_count;
 };
 
 struct machine_config {
@@ -51,11 +47,9 @@ struct machine_config {
 	char *cmdline;         /* the user's part; NULL: none given */
 	bool add_cmdline;      /* lacuna adds what suits its machine */
 
-	struct {
-		enum machine_serial kind;
-		char *path;  /* MACHINE_SERIAL_FILE */
-		int in, out; /* MACHINE_SERIAL_STDIO and MACHINE_SERIAL_FD */
-	} serial;
+	struct chardev_end serial;
+	bool console_stdio; /* a port of the virtio console has standard input and output */
+	bool console_hvc;   /* there is a port for Linux's hvc0 */
 
 	struct {
 		enum machine_pci_config config;

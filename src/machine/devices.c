@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "backend/chardev.h"
 #include "machine/private.h"
 #include "util/bytes.h"
 #include "util/err.h"
@@ -13,6 +14,7 @@
 #include "util/thread.h"
 #include "virtio/balloon.h"
 #include "virtio/blk.h"
+#include "virtio/console.h"
 #include "virtio/net.h"
 #include "virtio/pmem.h"
 #include "virtio/rng.h"
@@ -21,6 +23,7 @@
 static const struct device_class *const classes[] = {
 	&virtio_balloon_class,
 	&virtio_blk_class,
+	&virtio_console_class,
 	&virtio_net_class,
 	&virtio_pmem_class,
 	&virtio_rng_class,
@@ -100,6 +103,14 @@ int devices_plan(struct machine *m, const struct machine_config *config, struct 
 
 /* --- life --- */
 
+/* As parse(), of one more option of the device. */
+static int parse_more(const struct machine_device_option *option, size_t index,
+	const struct device_class *class, struct keyval **ret, struct lacuna_error **err)
+{
+	int rc = keyval_parse(option->more[index], class->implied_key, class->keys, ret, err);
+	return err_prefix(err, rc, "%s", option->option);
+}
+
 static int create(struct machine *m, const struct device_env *env,
 	const struct machine_device_option *option, struct lacuna_error **err)
 {
@@ -108,17 +119,28 @@ static int create(struct machine *m, const struct device_env *env,
 	int rc = parse(option, &class, &args, err);
 	if (rc < 0)
 		return rc;
-	if (class->single && count_class(m, class)) {
-		keyval_free(args);
-		return err_set(err, EEXIST, "%s: given twice, but a machine has one at most",
+	unsigned number = count_class(m, class);
+	struct keyval **more = calloc(option->more_count + 1, sizeof(*more));
+	struct device_env own = *env;
+	struct device *dev = NULL;
+	own.more = (const struct keyval *const *)more;
+	if (!more)
+		rc = err_nomem(err);
+	else if (class->single && number)
+		rc = err_set(err, EEXIST, "%s: given twice, but a machine has one at most",
 			option->option);
-	}
-	struct device *dev;
-	rc = class->create(env, args, &dev, err);
+	for (size_t i = 0; i < option->more_count && rc == 0; i++)
+		rc = parse_more(option, i, class, &more[i], err);
+	if (rc == 0)
+		rc = err_prefix(
+			err, class->create(&own, args, &dev, err), "%s%u", option->option, number);
+	for (size_t i = 0; more && i < option->more_count; i++)
+		keyval_free(more[i]);
+	free(more);
 	keyval_free(args);
 	if (rc < 0)
-		return err_prefix(err, rc, "%s%u", option->option, count_class(m, class));
-	snprintf(dev->name, sizeof(dev->name), "%s%u", option->option, count_class(m, class));
+		return rc;
+	snprintf(dev->name, sizeof(dev->name), "%s%u", option->option, number);
 	m->device[m->device_count++] = dev;
 	return 0;
 }
@@ -170,6 +192,7 @@ static void check_vectors(const struct machine *m, unsigned cpus)
 
 int devices_new(struct machine *m, const struct machine_config *config, struct lacuna_error **err)
 {
+	const struct chardev_params chardev = platform_chardev(m);
 	struct device_env env = {
 		.mem = m->mem,
 		.loop = m->loop,
@@ -179,6 +202,7 @@ int devices_new(struct machine *m, const struct machine_config *config, struct l
 		.log = &m->log,
 		.map_file = devmem_map,
 		.map_opaque = m,
+		.chardev = &chardev,
 	};
 	m->device = calloc(config->device_count + 1, sizeof(struct device *));
 	if (!m->device)

@@ -135,9 +135,10 @@ static int make_cmdline(
 	struct machine *m, const struct machine_config *config, struct lacuna_error **err)
 {
 	const char *user = config->cmdline;
-	if (!user)
-		user = config->kernel && config->serial.kind != MACHINE_SERIAL_OFF ? "console=ttyS0"
-										   : "";
+	if (!user && config->kernel && config->serial.kind != CHARDEV_OFF)
+		user = "console=ttyS0";
+	else if (!user)
+		user = config->kernel && config->console_hvc ? "console=hvc0" : "";
 	bool add = config->kernel && config->add_cmdline && m->pci_config == MACHINE_PCI_ECAM;
 	if (asprintf(&m->cmdline, "%s%s%s", add ? "reserve=0xcf8,8 pci=noearly" : "",
 		    add && *user ? " " : "", user) < 0) {
@@ -155,7 +156,7 @@ static int load_guest(struct machine *m, const struct machine_config *config,
 		.cpus = config->cpus,
 		.buses = pci->buses,
 		.ecam = pci->ecam,
-		.serial = config->serial.kind != MACHINE_SERIAL_OFF,
+		.serial = config->serial.kind != CHARDEV_OFF,
 		.pci64_base = pci->windows.mem64_base,
 		.pci64_size = pci->windows.mem64_size,
 	};

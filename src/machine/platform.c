@@ -15,8 +15,7 @@
 #include "util/fd.h"
 
 /* How often coalesced writes are replayed while the guest waits for transmit interrupts. */
-#define DRAIN_BUSY_US  5000
-#define LAST_OUTPUT_MS 2000
+#define DRAIN_BUSY_US 5000
 
 static void guest_ended(void *opaque, enum end_kind kind, int code)
 {
@@ -52,12 +51,24 @@ void platform_reset_port(struct machine *m, const struct region_ops **ret_ops, v
 
 /* --- the console --- */
 
+/* Each stream has a matcher of its own; the first that finds the marker tells the time. */
+static void look_for_marker(struct machine *m, struct match *marker, const void *data, size_t len)
+{
+	uint64_t never = LACUNA_TIME_NEVER;
+	if (marker && atomic_load(&m->marker_us) == never && match_feed(marker, data, len))
+		atomic_compare_exchange_strong(&m->marker_us, &never, machine_now_us(m));
+}
+
+static void serial_output(void *opaque, const void *data, size_t len)
+{
+	struct machine *m = opaque;
+	look_for_marker(m, m->serial_marker, data, len);
+}
+
 static void console_output(void *opaque, const void *data, size_t len)
 {
 	struct machine *m = opaque;
-	if (m->marker && atomic_load(&m->marker_us) == LACUNA_TIME_NEVER &&
-		match_feed(m->marker, data, len))
-		atomic_store(&m->marker_us, machine_now_us(m));
+	look_for_marker(m, m->console_marker, data, len);
 }
 
 static void console_escape(void *opaque)
@@ -67,7 +78,22 @@ static void console_escape(void *opaque)
 
 static void console_failure(void *opaque, const char *message)
 {
-	machine_end(opaque, LACUNA_END_FAILED, 0, message);
+	struct machine *m = opaque;
+	if (m->waited) /* it has ended, but what it printed last could not be written */
+		machine_output_lost(m, message);
+	else
+		machine_end(m, LACUNA_END_FAILED, 0, message);
+}
+
+struct chardev_params platform_chardev(struct machine *m)
+{
+	return (struct chardev_params){
+		.loop = m->loop,
+		.on_output = console_output,
+		.on_escape = console_escape,
+		.on_failure = console_failure,
+		.opaque = m,
+	};
 }
 
 static void tx_interrupts(void *opaque, bool wanted)
@@ -77,40 +103,22 @@ static void tx_interrupts(void *opaque, bool wanted)
 	loop_arm(m->drain_timer, period, period);
 }
 
-static int make_console(
+static int make_serial(
 	struct machine *m, const struct machine_config *config, struct lacuna_error **err)
 {
-	struct chardev_params params = {
-		.loop = m->loop,
-		.name = "serial",
-		.in_fd = -1,
-		.out_fd = -1,
-		.on_output = console_output,
-		.on_escape = console_escape,
-		.on_failure = console_failure,
-		.opaque = m,
-	};
-	switch (config->serial.kind) {
-	case MACHINE_SERIAL_OFF:
+	struct chardev_params params = platform_chardev(m);
+	if (config->serial.kind == CHARDEV_OFF)
 		return 0;
-	case MACHINE_SERIAL_STDIO:
-		params.in_fd = STDIN_FILENO;
-		params.out_fd = STDOUT_FILENO;
-		params.out_name = "stdout";
-		params.escape = isatty(STDIN_FILENO);
-		break;
-	case MACHINE_SERIAL_FILE:
-		params.path = config->serial.path;
-		break;
-	case MACHINE_SERIAL_FD:
-		params.in_fd = config->serial.in;
-		params.out_fd = config->serial.out;
-		params.out_name = "its descriptor";
-		break;
-	}
-	int rc = chardev_new(&params, &m->console, err);
+	params.name = "serial";
+	params.retain = true;
+	params.on_output = serial_output;
+	chardev_end_apply(&config->serial, &params);
+	int rc = chardev_new(&params, &m->serial_chardev, err);
 	if (rc < 0)
 		return rc;
+	if (params.pty)
+		log_info(&m->log, "serial", "the serial port is at %s",
+			chardev_path(m->serial_chardev));
 	m->serial_irq.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (m->serial_irq.fd < 0)
 		return err_errno(err, "serial: eventfd");
@@ -118,7 +126,7 @@ static int make_console(
 		.pio = &m->pio,
 		.base = LAYOUT_PORT_SERIAL,
 		.irq = &m->serial_irq,
-		.chardev = m->console,
+		.chardev = m->serial_chardev,
 		.loop = m->loop,
 		.coalesced = m->vm.coalesced_pio,
 		.tx_interrupts = m->vm.coalesced_pio ? tx_interrupts : NULL,
@@ -134,9 +142,11 @@ int platform_new(struct machine *m, const struct machine_config *config, struct 
 	const struct end_sink end = { .end = guest_ended, .opaque = m };
 	int rc = 0;
 	if (config->marker)
-		rc = match_new(config->marker, &m->marker, err);
+		rc = match_new(config->marker, &m->serial_marker, err);
+	if (rc == 0 && config->marker)
+		rc = match_new(config->marker, &m->console_marker, err);
 	if (rc == 0)
-		rc = make_console(m, config, err);
+		rc = make_serial(m, config, err);
 	if (rc == 0)
 		rc = reset_new(&m->pio, &end, &m->reset, err);
 	if (rc == 0)
@@ -165,24 +175,19 @@ int platform_connect(struct machine *m, struct lacuna_error **err)
 
 void platform_stop(struct machine *m)
 {
-	struct lacuna_error *err = NULL;
-	int rc = m->console ? chardev_flush(m->console, LAST_OUTPUT_MS, &err) : 0;
-	if (rc == -ETIMEDOUT) /* nobody reads; that is no failure of ours */
-		log_warning(&m->log, "serial", "the last output is lost: %s",
-			lacuna_error_message(err));
-	else if (rc < 0)
-		machine_output_lost(m, lacuna_error_message(err));
-	lacuna_error_free(err);
+	if (m->serial_chardev)
+		chardev_finish(m->serial_chardev, CHARDEV_LAST_OUTPUT_MS, &m->log);
 }
 
 void platform_free(struct machine *m)
 {
 	serial_free(m->serial);
-	chardev_free(m->console);
+	chardev_free(m->serial_chardev);
 	reset_free(m->reset);
 	exit_port_free(m->exit_port);
 	ged_free(m->ged);
-	match_free(m->marker);
+	match_free(m->serial_marker);
+	match_free(m->console_marker);
 	fd_close(&m->serial_irq.fd);
 	fd_close(&m->ged_irq.fd);
 }

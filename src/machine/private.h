@@ -25,6 +25,7 @@
 #include "util/match.h"
 
 struct chardev;
+struct chardev_params;
 struct serial;
 struct reset;
 struct ged;
@@ -86,7 +87,7 @@ struct machine {
 
 	/* the platform's own devices */
 	struct irqline serial_irq, ged_irq;
-	struct chardev *console;
+	struct chardev *serial_chardev;
 	struct serial *serial;
 	struct reset *reset;
 	struct ged *ged;
@@ -100,14 +101,15 @@ struct machine {
 	_Atomic uint64_t coalesced_pio, coalesced_mmio;
 	struct loop_source *drain_timer, *timeout_timer;
 
-	struct match *marker;
+	struct match *serial_marker, *console_marker; /* NULL: nobody looks */
 	_Atomic uint64_t marker_us, first_entry_us, end_us;
 
 	/* the life cycle */
 	pthread_mutex_t lock;
 	pthread_cond_t stopped;
-	bool started, waited;
-	unsigned running; /* vCPU threads that have not ended */
+	bool started;
+	_Atomic bool waited; /* for, after the last vCPU has ended */
+	unsigned running;    /* vCPU threads that have not ended */
 	_Atomic bool ending;
 	enum lacuna_end_reason end_reason; /* end_lock */
 	int end_code;
@@ -152,6 +154,8 @@ int platform_new(struct machine *m, const struct machine_config *config, struct 
 int platform_connect(struct machine *m, struct lacuna_error **err);
 void platform_stop(struct machine *m); /* writes out the last output */
 void platform_free(struct machine *m);
+/* A byte stream of the virtio console, but for its name and ends. */
+struct chardev_params platform_chardev(struct machine *m);
 /* How the PCI host passes on port 0xCF9. */
 void platform_reset_port(struct machine *m, const struct region_ops **ret_ops, void **ret_opaque);
 

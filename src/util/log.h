@@ -19,6 +19,7 @@ void log_message(const struct log *log, enum lacuna_log_level level, const char 
 
 #define log_warning(log, component, ...) \
 	log_message(log, LACUNA_LOG_WARNING, component, __VA_ARGS__)
+#define log_info(log, component, ...)  log_message(log, LACUNA_LOG_INFO, component, __VA_ARGS__)
 #define log_debug(log, component, ...) log_message(log, LACUNA_LOG_DEBUG, component, __VA_ARGS__)
 
 /* A guest can cause a line as often as it likes, so such lines pass one of these: ten a second, the

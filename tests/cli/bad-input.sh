@@ -25,7 +25,6 @@ refused "argument after doctor" "doctor: unexpected argument '--fix'" "$LACUNA" 
 run "unknown option" "unknown option '--kernal'; see 'lacuna help run'" --kernal=x
 run "unknown option with a known beginning" "unknown option '--cpu'" --cpu 1
 run "empty option" "unknown option '--'" --
-run "option that the library alone knows" "unknown option '--console'" --console stdio
 run "stray word" "run: unexpected argument 'vmlinuz'" vmlinuz
 run "value missing at the end" "--cpus needs a value: --cpus=N" --cpus
 run "value missing before an option" "--kernel needs a value" --kernel --rng

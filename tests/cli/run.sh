@@ -21,7 +21,7 @@ ends() { # NAME STATUS REASON CODE STDERR-LINES OPTION...
 
 # --- without a machine
 check "help names every command" grep -q doctor <("$LACUNA" help)
-for option in kernel initrd cmdline add-cmdline cpus memory hugepages disk rng serial pci marker timeout stats-file control verbose; do
+for option in kernel initrd cmdline add-cmdline cpus memory hugepages disk rng serial console pci marker timeout stats-file control verbose; do
 	check "help run: --$option" grep -q -e "^  --$option" <("$LACUNA" help run)
 done
 same "the manual page has every option" "" "$("$LACUNA" help run | grep -oE '^  --[a-z-]+' | tr -d ' ' |

@@ -66,7 +66,7 @@ static void on_space(void *opaque)
 	sem_post(&((struct bench *)opaque)->space);
 }
 
-static const struct chardev_client client = { on_input, on_space };
+static const struct chardev_client client = { .input = on_input, .space = on_space };
 
 static struct chardev_params params_of(struct bench *b, int in, int out)
 {

@@ -19,7 +19,7 @@ Test(config, defaults)
 	machine_config_init(&c);
 	cr_expect_eq(c.cpus, 1);
 	cr_expect_eq(c.memory, 256 * MIB);
-	cr_expect_eq(c.serial.kind, MACHINE_SERIAL_OFF);
+	cr_expect_eq(c.serial.kind, CHARDEV_OFF);
 	cr_expect_eq(c.pci.config, MACHINE_PCI_ECAM);
 	cr_expect_eq(c.pci.window, MACHINE_WINDOW_AUTO);
 	cr_expect_eq(c.pci.buses, 0);
@@ -54,7 +54,7 @@ ParameterizedTestParameters(config, refused)
 		{ "kernel", "", -EINVAL, "kernel: the file name is empty" },
 		{ "initrd", "", -EINVAL, "initrd: the file name is empty" },
 		{ "serial", "tty", -EINVAL, "serial: 'tty' is unknown; give stdio" },
-		{ "serial", "", -EINVAL, "serial: '' is unknown" },
+		{ "serial", "", -EINVAL, "serial: give stdio, off, pty" },
 		{ "serial", "file=", -EINVAL, "file name is empty" },
 		{ "serial", "fd=1", -EINVAL, "fd=IN:OUT" },
 		{ "serial", "fd=1:", -EINVAL, "not a number" },
@@ -82,7 +82,13 @@ ParameterizedTestParameters(config, refused)
 		{ "pci", "pv-bit=0", -EINVAL, "another meaning in KVM" },
 		{ "pci", "pv-bit=17", -EINVAL, "another meaning in KVM" },
 		{ "pci", "pv-bit=24", -EINVAL, "another meaning in KVM" },
-		{ "console", "stdio", -EINVAL, "unknown option 'console'" },
+		{ "vnc", "on", -EINVAL, "unknown option 'vnc'" },
+		{ "console", "", -EINVAL, "console: give stdio, off, pty" },
+		{ "console", "tty", -EINVAL, "console: 'tty' is unknown; give stdio" },
+		{ "console", "pty,socket=a", -EINVAL, "console: more than one end is given" },
+		{ "console", "socket=", -EINVAL, "console: the file name is empty" },
+		{ "console", "stdio,link=a", -EINVAL, "link=a: only a pty has a link" },
+		{ "console", "stdio,color=on", -EINVAL, "console: unknown key 'color'" },
 		{ "", "", -EINVAL, "unknown option ''" },
 	};
 	return CASES(c);
@@ -138,7 +144,7 @@ Test(config, stores)
 	cr_expect_str_eq(c.initrd, "initrd.img");
 	cr_expect_str_eq(c.cmdline, "");
 	cr_expect_str_eq(c.marker, "up");
-	cr_expect_eq(c.serial.kind, MACHINE_SERIAL_FD);
+	cr_expect_eq(c.serial.kind, CHARDEV_FD);
 	cr_expect(c.serial.in == 3 && c.serial.out == 4);
 	cr_expect_eq(c.pci.config, MACHINE_PCI_BOTH);
 	cr_expect_eq(c.pci.window, MACHINE_WINDOW_TRAP);
@@ -197,15 +203,15 @@ Test(config, serial_kinds)
 {
 	static const struct {
 		const char *text;
-		enum machine_serial kind;
-	} c[] = { { "off", MACHINE_SERIAL_OFF }, { "none", MACHINE_SERIAL_OFF },
-		{ "stdio", MACHINE_SERIAL_STDIO }, { "file=a,b", MACHINE_SERIAL_FILE } };
+		enum chardev_kind kind;
+	} c[] = { { "off", CHARDEV_OFF }, { "none", CHARDEV_OFF },
+		{ "stdio", CHARDEV_STDIO }, { "file=a,,b", CHARDEV_FILE } };
 	for (size_t i = 0; i < ARRAY_SIZE(c); i++) {
 		struct machine_config m;
 		machine_config_init(&m);
 		cr_assert_eq(machine_config_set(&m, "serial", c[i].text, NULL), 0);
 		cr_expect_eq(m.serial.kind, c[i].kind);
-		if (m.serial.kind == MACHINE_SERIAL_FILE)
+		if (m.serial.kind == CHARDEV_FILE)
 			cr_expect_str_eq(m.serial.path, "a,b");
 		machine_config_done(&m);
 	}
