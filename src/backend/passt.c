@@ -36,8 +36,6 @@ struct passt {
 
 /* --- the process --- */
 
-extern char **environ;
-
 static int spawn(pid_t *ret, int null, int sock, int errors)
 {
 	char number[] = "3";

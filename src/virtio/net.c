@@ -216,9 +216,10 @@ static void net_get(struct device *dev,
 	for (unsigned i = 0; i < net->pairs; i++) {
 		const struct net_count *both[] = { &net->pair[i].rx, &net->pair[i].tx };
 		for (unsigned d = 0; d < 2; d++) {
-			sum[3 * d] += both[d]->packets;
-			sum[3 * d + 1] += both[d]->bytes;
-			sum[3 * d + 2] += both[d]->dropped;
+			uint64_t *s = d ? sum + 3 : sum;
+			s[0] += both[d]->packets;
+			s[1] += both[d]->bytes;
+			s[2] += both[d]->dropped;
 		}
 	}
 	for (unsigned i = 0; i < ARRAY_SIZE(sum); i++) {
@@ -359,7 +360,7 @@ static int net_create(const struct device_env *env, const struct keyval *args, s
 	struct lacuna_error **err)
 {
 	struct net_options options;
-	struct net *net;
+	struct net *net = NULL;
 	int rc = net_options_read(args, &options, err);
 	if (rc == 0)
 		rc = net_new(env, &options, &net, err);

@@ -82,7 +82,7 @@ static void submit(unsigned q, uint16_t head)
 {
 	gpa_t avail = RINGS_AT(q) + AVAIL;
 	uint16_t idx = load_shared(&b->ram, avail + 2);
-	*word(&b->ram, avail + 4 + 2 * (idx % RING_SIZE)) = head;
+	*word(&b->ram, avail + 4 + (gpa_t)2 * (idx % RING_SIZE)) = head;
 	store_shared(&b->ram, avail + 2, (uint16_t)(idx + 1));
 	bar_set(b, VP_NOTIFY + VP_NOTIFY_STEP * q, q, 2);
 }
@@ -420,7 +420,7 @@ static void expect_in_guest(unsigned first, uint32_t size, uint32_t len, uint8_t
 	for (unsigned i = 0; i < chains; i++) {
 		uint32_t n = total - i * size < size ? total - i * size : size;
 		gmem_read(&b->ram, BUFFERS_AT(RX) + size * ((first + i) % RING_SIZE),
-			bytes + i * size, n);
+			bytes + (size_t)i * size, n);
 		cr_expect_eq(length_used(RX, first + i), n);
 	}
 	cr_expect_eq(load_le16(bytes + 10), chains, "num_buffers");
