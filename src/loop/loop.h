@@ -28,8 +28,8 @@ void loop_free(struct loop *loop);
 int loop_start(struct loop *loop, struct lacuna_error **err);
 void loop_stop(struct loop *loop);
 
-/* Watches @fd (not owned, level-triggered) for @events. -EPERM for a descriptor that epoll can't
- * watch, as a regular file. */
+/* Watches @fd (not owned; level-triggered unless @events has EPOLLET) for @events. -EPERM for a
+ * descriptor that epoll can't watch, as a regular file. */
 int loop_add_fd(struct loop *loop, int fd, uint32_t events, loop_fd_fn fn, void *opaque,
 	struct loop_source **ret, struct lacuna_error **err);
 /* Changes what is waited for; 0 pauses the source (nothing is reported, not even errors). */

@@ -12,7 +12,6 @@
 
 #include "util/bytes.h"
 #include "util/err.h"
-#include "util/fd.h"
 
 enum order { ORDER_NONE, ORDER_BEGIN, ORDER_END };
 
@@ -20,7 +19,6 @@ static void queue_kicked(void *opaque, uint32_t events)
 {
 	const struct virtio_kick *k = opaque;
 	struct virtio_worker *w = k->worker;
-	eventfd_drain(w->set->dev->queue[k->queue].kick);
 	if (w->serving)
 		w->set->ops->kicked(w, k->queue);
 }
@@ -84,8 +82,9 @@ int virtio_workers_init(struct virtio_workers *set, struct virtio_device *dev, u
 	for (unsigned q = 0; q < dev->queue_count && rc == 0; q++) {
 		struct virtio_kick *k = &set->kick[q];
 		*k = (struct virtio_kick){ .worker = &set->worker[worker_of(dev, q)], .queue = q };
-		rc = loop_add_fd(k->worker->loop, dev->queue[q].kick, EPOLLIN, queue_kicked, k,
-			&k->source, err);
+		/* Edge-triggered: each kick is an event of its own, and nobody has to read them. */
+		rc = loop_add_fd(k->worker->loop, dev->queue[q].kick, EPOLLIN | EPOLLET,
+			queue_kicked, k, &k->source, err);
 	}
 	if (rc < 0)
 		virtio_workers_done(set);
