@@ -104,7 +104,6 @@ static int measure(struct disk *d, struct lacuna_error **err)
 		d->block_size = block < (int)DISK_SECTOR ? DISK_SECTOR : (uint32_t)block;
 		d->physical_size = physical < d->block_size ? d->block_size : physical;
 	} else if (S_ISREG(st.st_mode)) {
-		d->block_size = DISK_SECTOR;
 		d->physical_size = FILE_PHYSICAL;
 	} else {
 		return err_set(
@@ -200,6 +199,7 @@ int disk_open(
 		return err_nomem(err);
 	d->fd = d->direct_fd = -1;
 	d->readonly = readonly;
+	d->block_size = DISK_SECTOR;
 	int rc = prepare(d, path, direct, err);
 	if (rc < 0) {
 		disk_close(d);

@@ -17,7 +17,7 @@
 
 #include "harness.h"
 
-#define BLOCK  4096
+#define BLOCK  ((off_t)4096)
 #define BLOCKS 256
 
 TestSuite(journal, .timeout = TEST_TIMEOUT);
@@ -75,7 +75,7 @@ static void check_file(const char *path, uint64_t flushed)
 		if (flushed < (place ? place : BLOCKS))
 			continue; /* nothing that belongs here was flushed */
 		uint64_t least = flushed - (flushed - place) % BLOCKS;
-		cr_assert_eq(pread(fd, block, BLOCK, (off_t)(place * BLOCK)), BLOCK);
+		cr_assert_eq(pread(fd, block, BLOCK, (off_t)place * BLOCK), BLOCK);
 		/* One that was under way may have reached the file in part; an older one may not be
 		 * there. */
 		for (unsigned i = 0; i < BLOCK / 8; i++)

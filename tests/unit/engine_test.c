@@ -20,9 +20,9 @@
 
 #include "util/bytes.h"
 
-#define BLOCK  4096u
+#define BLOCK  ((uint64_t)4096)
 #define BLOCKS ENGINE_DEPTH
-#define SIZE   ((uint64_t)BLOCK * BLOCKS)
+#define SIZE   (BLOCK * BLOCKS)
 
 static char path[] = "/tmp/lacuna-engine-XXXXXX";
 static struct disk *disk;
@@ -144,8 +144,8 @@ Test(engine, durable_writes_are_written_through)
 Test(engine, zeroes_are_written_where_nothing_else_works)
 {
 	open_disk(false);
-	struct disk_range range[] = { { 512, 100 * 1024, true }, { 0, 0, false },
-		{ 200 * 1024, 512, false } };
+	struct disk_range range[] = { { 512, 100 * 1024u, true }, { 0, 0, false },
+		{ 200 * KIB, 512, false } };
 	struct disk_io io = { .op = DISK_ZERO, .range = range, .ranges = 3 };
 	cr_assert_eq(disk_io_begin(disk, &io), 0);
 	unsigned refused = 0;
@@ -284,7 +284,7 @@ EACH_KIND(as_many_as_there_may_be)
 		for (int op = DISK_WRITE; op >= DISK_READ; op--) {
 			jobs_done = 0;
 			for (unsigned i = 0; i < BLOCKS; i++) {
-				unsigned at = i * 97 % BLOCKS * BLOCK;
+				uint64_t at = i * 97 % BLOCKS * BLOCK;
 				begin(&job[i], (enum disk_op)op, at,
 					(op == DISK_WRITE ? data : back) + at, BLOCK);
 			}
@@ -349,7 +349,8 @@ EACH_KIND(ranges_without_data)
 	uint8_t *data = memory(SIZE);
 	memset(data, 0xa5, SIZE);
 	cr_assert_eq(run_one(DISK_WRITE, 0, data, SIZE), 0);
-	struct disk_range range[] = { { BLOCK, 2 * BLOCK, true }, { 8 * BLOCK + 512, 512, false } };
+	struct disk_range range[] = { { BLOCK, 2 * (uint32_t)BLOCK, true },
+		{ 8 * BLOCK + 512, 512, false } };
 	job[0] = (struct job){ .io = { .op = DISK_ZERO,
 				       .range = range,
 				       .ranges = 2,

@@ -453,7 +453,7 @@ Test(blk_disk, grows_and_counts)
 /* --- several queues --- */
 
 /* Queue @queue with rings and request of its own, 0x800 bytes further on for each. */
-#define QUEUE_STEP 0x800u
+#define QUEUE_STEP ((gpa_t)0x800)
 
 static void place_queue(unsigned queue)
 {
@@ -501,7 +501,7 @@ Test(blk_disk, queues_work_side_by_side)
 			for (unsigned q = 0; q < 2; q++) {
 				memset(gmem_ptr(&b->ram, DATA_AT + 2 * q * QUEUE_STEP, 512),
 					(int)(i + 100 * q), 512);
-				submit_to(q, BLK_T_OUT, i + 1000 * q, i);
+				submit_to(q, BLK_T_OUT, i + (uint64_t)1000 * q, i);
 			}
 			for (unsigned q = 0; q < 2; q++)
 				while (load_shared(&b->ram, USED_IDX + q * QUEUE_STEP) != i + 1)
@@ -512,7 +512,7 @@ Test(blk_disk, queues_work_side_by_side)
 	uint8_t sector[512];
 	for (unsigned i = 0; i < 200; i++) {
 		unsigned q = i / 100;
-		cr_assert_eq(pread(fd, sector, 512, (off_t)(i % 100 + 1000 * q) * 512), 512);
+		cr_assert_eq(pread(fd, sector, 512, (off_t)512 * (i % 100 + 1000 * q)), 512);
 		cr_assert_eq(sector[0], (uint8_t)i);
 		cr_assert_eq(sector[511], (uint8_t)i);
 	}
