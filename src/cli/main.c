@@ -132,7 +132,9 @@ int main(int argc, char **argv)
 	raise_fd_limit();
 	if (occupy_standard_fds() < 0)
 		return fail("open '/dev/null': %s", strerror(errno));
-	signal(SIGPIPE, SIG_IGN); /* a reader that has gone is an error like any other */
+	/* A reader that has gone or a file at its limit is an error like any other. */
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);
 	if (argc < 2)
 		return fail("no command given; see 'lacuna help'");
 	const char *name = argv[1];

@@ -49,6 +49,9 @@ run "memory beyond 64 bits" "memory: 99999999999G is more than 64 bits" --memory
 run "memory beyond x86-64" "memory: 4096T is more than" --memory 4096T
 run "odd memory with hugepages" "multiple of 2M" --memory 33M --hugepages
 run "hugepages in nonsense" "hugepages: 'maybe' is neither on nor off" --hugepages=maybe
+ulimit -S -f 1024
+run "a limit on the size of files" "File too large" --memory 64M --serial off
+ulimit -S -f unlimited
 run "no time" "timeout: 0 is out of range" --timeout 0
 run "time in nonsense" "timeout: 'soon' is not a duration" --timeout soon
 run "empty marker" "marker: give a text" --marker ''
