@@ -318,6 +318,23 @@ else
 		'touch $dev/null && mount --bind /dev/null $dev/null' "$LACUNA" run --net passt
 fi
 
+# --- consoles
+run "console without an end" "console: give stdio, off, pty, file=FILE, socket=PATH or fd=IN:OUT" --console name=a
+run "console with two ends" "console: more than one end is given" --console "pty,file=$tmp/log"
+run "two consoles on one terminal" "console: stdio is another port's already" --console stdio --console stdio,name=a
+run "serial port and console on one terminal" "stdio is the serial port's already; give --serial off" \
+	--serial stdio --console stdio
+run "two ports of one name" "console0: name: port 0 is called 'a' too" --console file=/dev/null,name=a --console file=/dev/null,name=a
+run "a port's name with a slash" "name: 'a/b' can't be a name in /dev/virtio-ports" --console pty,name=a/b
+run "a console's socket in use" "console0: console: port 0: '$tmp/text' is there already: remove it" --console "socket=$tmp/text"
+run "a console's link in use" "'$tmp/text' is there already: remove it" --console "pty,link=$tmp/text"
+run "a console's socket too long" "path of a socket can have 107 bytes" --console "socket=/$(printf '%0120d' 0)"
+run "a console's file in a missing folder" "console: port 0: open '$tmp/none/log': No such file" \
+	--console "file=$tmp/none/log"
+ports=()
+for i in $(seq 32); do ports+=(--console "file=/dev/null,name=p$i"); done
+run "too many ports" "console0: more than 31 ports" "${ports[@]}"
+
 # --- the host
 run "memory beyond the CPU" "memory.* MiB" --memory 2047T
 # A library in front of the C library's ioctl() plays a KVM that allows two vCPUs.
