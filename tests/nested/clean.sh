@@ -15,8 +15,8 @@ ip tuntap add dev tap0 mode tap
 ip link set tap0 up
 
 boot clean clean --disk "path=$tmp/disk.img" --net tap=tap0 --rng --balloon bus=2 --vsock "cid=3,path=$tmp/vsock" \
-	--pmem "path=$tmp/pmem.img" --rng bus=1 --pci ports=2
-devices=8 ports=2 # the disk of the userland among them
+	--pmem "path=$tmp/pmem.img" --console "file=$tmp/hvc0" --rng bus=1 --pci ports=2
+devices=9 ports=2 # the disk of the userland among them
 ends "the guest ends" 0 poweroff
 # Without the modules of a /lib/modules it can't name those that could drive a device.
 sed -n '/^LSPCI-BEGIN/,/^LSPCI-END/p' "$console" | grep -v '^LSPCI\|libkmod' >"$tmp/lspci"
