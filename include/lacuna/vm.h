@@ -32,9 +32,9 @@ LACUNA_API void lacuna_config_free(struct lacuna_config *config);
 
 /**
  * Sets @key as the command line's --@key does (lacuna(1)): "kernel", "initrd", "cmdline", "cpus",
- * "memory", "hugepages", "disk", "console", "net", "rng", "balloon", "pmem", "vsock", "serial", "pci",
- * "marker", "timeout", "add-cmdline". Keys that make devices may be given again and again; any
- * other is refused the second time (-EEXIST), and a second balloon or vsock by lacuna_vm_new().
+ * "memory", "hugepages", "disk", "console", "net", "rng", "balloon", "pmem", "vsock", "serial",
+ * "pci", "marker", "timeout", "add-cmdline". Keys that make devices may be given again and again;
+ * any other is refused the second time (-EEXIST), and a second balloon or vsock by lacuna_vm_new().
  * -EINVAL: unknown key or bad value. Strings are copied. One thread at a time.
  */
 LACUNA_API int lacuna_config_set(struct lacuna_config *config, const char *key, const char *value,
@@ -67,8 +67,9 @@ LACUNA_API const char *lacuna_end_reason_name(enum lacuna_end_reason reason);
 /**
  * Makes a VM of @config, which may be freed or used again at once. Resources are taken here: files
  * opened, memory mapped, kernel loaded; threads come with lacuna_vm_start(), and the descriptor of
- * an interrupt vector when the guest first uses it. Errors name the option at fault; -EMFILE is also
- * returned where the vectors would find too few descriptors later, and says how many are needed.
+ * an interrupt vector when the guest first uses it. Errors name the option at fault; -EMFILE is
+ * also returned where the vectors would find too few descriptors later, and says how many are
+ * needed.
  */
 LACUNA_API int lacuna_vm_new(
 	const struct lacuna_config *config, struct lacuna_vm **ret, struct lacuna_error **err);

@@ -64,7 +64,7 @@ static int listen_at(struct peer *p, const struct peer_params *params, struct la
 		return err_set(err, ENAMETOOLONG,
 			"the path of a socket can have %zu bytes, not %zu: give a shorter one",
 			sizeof(address.sun_path) - 1, strlen(p->path));
-	strcpy(address.sun_path, p->path);
+	memcpy(address.sun_path, p->path, strlen(p->path) + 1);
 	p->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	/* The mode of a socket is that of the node to be: nobody else can ever connect. */
 	if (p->fd < 0 || fchmod(p->fd, 0600) < 0)

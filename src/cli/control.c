@@ -307,7 +307,7 @@ int control_open(const char *path)
 		return fail(
 			"control: the path of a socket can have %zu bytes, not %zu: give a shorter one",
 			sizeof(address.sun_path) - 1, strlen(path));
-	strcpy(address.sun_path, path);
+	memcpy(address.sun_path, path, strlen(path) + 1);
 	pthread_mutex_lock(&lock);
 	int status = make_socket(&address, path);
 	pthread_mutex_unlock(&lock);

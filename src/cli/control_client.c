@@ -47,7 +47,8 @@ static int make_request(int argc, char **argv, char line[CONTROL_LINE_MAX])
 	}
 	if (strchr(line, '\n'))
 		return fail("control: a request can't hold a line break");
-	strcpy(line + len, "\n");
+	line[len++] = '\n';
+	line[len] = '\0';
 	return STATUS_OK;
 }
 
@@ -58,7 +59,7 @@ static int connect_to(const char *path, int *ret)
 		return fail(
 			"control: the path of a socket can have %zu bytes, not %zu: give a shorter one",
 			sizeof(address.sun_path) - 1, strlen(path));
-	strcpy(address.sun_path, path);
+	memcpy(address.sun_path, path, strlen(path) + 1);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return fail("control: make a socket: %s", strerror(errno));
@@ -100,17 +101,23 @@ static int exchange(int fd, const char *line, json_t **ret)
 	return json_is_object(*ret) ? STATUS_OK : fail("control: the answer makes no sense");
 }
 
+static void print_properties(const char *device, json_t *properties)
+{
+	for (void *i = json_object_iter(properties); i; i = json_object_iter_next(properties, i))
+		printf("%s %s=%s\n", device, json_object_iter_key(i),
+			json_string_value(json_object_iter_value(i)));
+}
+
 static int print_answer(const json_t *answer)
 {
-	const char *device, *key;
-	json_t *properties, *value, *stats = json_object_get(answer, "stats");
+	json_t *devices = json_object_get(answer, "devices");
+	const json_t *stats = json_object_get(answer, "stats");
 	if (!json_is_true(json_object_get(answer, "ok"))) {
 		const char *why = json_string_value(json_object_get(answer, "error"));
 		return fail("control: %s", why ? why : "refused");
 	}
-	json_object_foreach(json_object_get(answer, "devices"), device, properties)
-		json_object_foreach(properties, key, value)
-			printf("%s %s=%s\n", device, key, json_string_value(value));
+	for (void *i = json_object_iter(devices); i; i = json_object_iter_next(devices, i))
+		print_properties(json_object_iter_key(i), json_object_iter_value(i));
 	if (stats) {
 		json_dumpf(stats, stdout, JSON_INDENT(2));
 		printf("\n");

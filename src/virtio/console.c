@@ -150,7 +150,7 @@ static int parse_window(
 {
 	char cols[8] = "";
 	const char *x = strchr(text, 'x');
-	uint64_t c, r;
+	uint64_t c = 0, r = 0;
 	if (!x || x == text || (size_t)(x - text) >= sizeof(cols))
 		return err_set(
 			err, EINVAL, "size: '%s' is no size; give COLUMNSxROWS, as 80x25", text);
