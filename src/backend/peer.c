@@ -29,6 +29,7 @@ struct peer {
 	int fd; /* the listening socket, or the master */
 	pthread_mutex_t lock;
 	struct loop_source *source; /* under the lock; NULL: we have left */
+	struct loop_source *again;  /* likewise; of a socket: when descriptors had run out */
 	char *path, *link;          /* link: NULL until it has been made */
 	bool bound;
 	struct stat node; /* of the socket: somebody may put another in its place */
@@ -47,12 +48,30 @@ static void set_watch(struct peer *p, bool on)
 
 /* --- sockets --- */
 
+static void look_again(void *opaque)
+{
+	set_watch(opaque, true);
+}
+
+/* A client that can't be had stays in the backlog, and epoll would say so again and again. */
+static void look_later(struct peer *p)
+{
+	LOCK_SCOPE(&p->lock);
+	if (!p->source)
+		return;
+	loop_set_events(p->source, 0);
+	loop_arm(p->again, LOOK_US, 0);
+}
+
 static void client_waits(void *opaque, uint32_t events)
 {
 	struct peer *p = opaque;
 	int fd = accept4(p->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (fd < 0)
+	if (fd < 0) {
+		if (errno != EAGAIN)
+			look_later(p);
 		return;
+	}
 	set_watch(p, false);
 	p->come(p->opaque, fd);
 }
@@ -78,7 +97,8 @@ static int listen_at(struct peer *p, const struct peer_params *params, struct la
 	p->bound = true;
 	if (lstat(p->path, &p->node) < 0 || listen(p->fd, 4) < 0)
 		return err_errno(err, "'%s'", p->path);
-	return loop_add_fd(params->loop, p->fd, 0, client_waits, p, &p->source, err);
+	int rc = loop_add_timer(params->loop, look_again, p, &p->again, err);
+	return rc < 0 ? rc : loop_add_fd(params->loop, p->fd, 0, client_waits, p, &p->source, err);
 }
 
 /* --- pseudo-terminals --- */
@@ -207,13 +227,15 @@ static void unlink_ours(const struct peer *p)
 
 void peer_leave(struct peer *p)
 {
-	struct loop_source *source;
+	struct loop_source *source, *again;
 	{
 		LOCK_SCOPE(&p->lock);
 		source = p->source;
-		p->source = NULL;
+		again = p->again;
+		p->source = p->again = NULL;
 	}
 	loop_remove(source);
+	loop_remove(again);
 }
 
 void peer_free(struct peer *p)
