@@ -29,6 +29,8 @@ void console_port_output(struct console_port *p)
 	struct virtio_device *v = &p->console->virtio;
 	unsigned queue = CONSOLE_TX(p->id), turn = 0;
 	uint32_t budget = TURN_BYTES;
+	if (!virtio_device_may_run(v)) /* also not what is held; a kick follows when it may */
+		return;
 	do {
 		virtio_queue_kicks_off(v, queue);
 		while (p->tx_held || virtio_queue_pop(v, queue, &p->tx)) {
