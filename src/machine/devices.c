@@ -120,7 +120,7 @@ static int create(struct machine *m, const struct device_env *env,
 	if (rc < 0)
 		return rc;
 	unsigned number = count_class(m, class);
-	struct keyval **more = calloc(option->more_count + 1, sizeof(*more));
+	struct keyval **more = calloc(option->more_count + 1, sizeof(struct keyval *));
 	struct device_env own = *env;
 	struct device *dev = NULL;
 	own.more = (const struct keyval *const *)more;
@@ -138,7 +138,7 @@ static int create(struct machine *m, const struct device_env *env,
 		keyval_free(more[i]);
 	free(more);
 	keyval_free(args);
-	if (rc < 0)
+	if (rc < 0 || !dev)
 		return rc;
 	snprintf(dev->name, sizeof(dev->name), "%s%u", option->option, number);
 	m->device[m->device_count++] = dev;

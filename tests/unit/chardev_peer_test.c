@@ -101,7 +101,7 @@ TestSuite(chardev_peer, .init = set_up, .fini = tear_down, .timeout = 30);
 static int join(void)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	strcpy(address.sun_path, path);
+	memcpy(address.sun_path, path, strlen(path) + 1);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	cr_assert_eq(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
 	return fd;
