@@ -54,10 +54,10 @@ enum lacuna_end_reason {
 	LACUNA_END_RESET,     /* the guest asked for a reset */
 	LACUNA_END_EXIT_CODE, /* the guest wrote its exit code to port 0xF4 */
 	LACUNA_END_CRASH,   /* triple fault, or KVM could not go on; see lacuna_vm_end_message() */
-	LACUNA_END_STOPPED, /* lacuna_vm_stop(), or the serial console's escape */
+	LACUNA_END_STOPPED, /* lacuna_vm_stop(), or Ctrl-a x typed at stdio */
 	LACUNA_END_TIMEOUT,
-	LACUNA_END_FAILED, /* the monitor itself could not go on (console gone); see
-			      lacuna_vm_end_message() */
+	LACUNA_END_FAILED, /* the monitor itself could not go on (console gone, file of --pmem
+			      truncated); see lacuna_vm_end_message() */
 };
 
 /** The name used in the statistics: "poweroff", "reset", "exit-code", "crash", "stopped",

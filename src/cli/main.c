@@ -83,7 +83,8 @@ static int command_help(int argc, char **argv)
 			char *args[] = { argv[1], (char *)"--help", NULL };
 			return c->run(2, args);
 		}
-		printf("Usage: lacuna %s %s\n\n%s\n", c->name, c->arguments, c->help);
+		printf("Usage: lacuna %s%s%s\n\n%s\n", c->name, *c->arguments ? " " : "",
+			c->arguments, c->help);
 		return STATUS_OK;
 	}
 	printf("Usage: lacuna COMMAND\n\n"

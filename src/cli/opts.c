@@ -49,11 +49,12 @@ const struct opt machine_opts[] = {
 			"buses=auto|1..256 [auto]: how many buses to announce\n"
 			"ports=auto|0..255 [auto]: root ports, each with a bus for 8 devices\n"
 			"pv-bit=0..31|off [31]: CPUID bit that tells that ECAM is sound" },
-	{ "serial", "stdio|pty|file=FILE|socket=PATH|off", "stdio, or off if a console has it",
+	{ "serial", "stdio|pty[,link=PATH]|file=FILE|socket=PATH|fd=IN:OUT|off",
+		"stdio, or off if a console has it",
 		.help = "what the first serial port is connected to" },
-	{ "console", "stdio|pty|file=FILE|socket=PATH[,name=TEXT]", .many = true,
-		.help = "a port of the virtio console: hvc0, or with a name a byte stream\n"
-			"that the guest finds as /dev/virtio-ports/TEXT" },
+	{ "console", "stdio|pty|file=FILE|socket=PATH|...[,name=TEXT]", "none", .many = true,
+		.help = "a port of the virtio console, connected as --serial says: hvc0, or with\n"
+			"a name a byte stream that the guest finds as /dev/virtio-ports/TEXT" },
 	{ "marker", "TEXT", "none",
 		.help = "note the time when serial port or console first prints TEXT" },
 	{ "timeout", "TIME", "none", .help = "end the machine after 500ms, 10s, 2m ..." },
@@ -102,9 +103,11 @@ int opts_parse(struct opt_parser *parser, int argc, char **argv)
 	for (int i = 1; i < argc; i++) {
 		const char *arg = argv[i], *name = arg + 2, *value = strchr(arg, '=');
 		if (strncmp(arg, "--", 2)) {
-			int status = parser->word ? parser->word(parser->opaque, arg)
-						  : fail("%s: unexpected argument '%s'",
-							    parser->command, arg);
+			int status =
+				parser->word
+					? parser->word(parser->opaque, arg)
+					: fail("%s: unexpected argument '%s'; see 'lacuna help %s'",
+						  parser->command, arg, parser->command);
 			if (status)
 				return status;
 			continue;

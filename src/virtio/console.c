@@ -301,7 +301,8 @@ static int set_name(struct console_port *p, const char *name, struct lacuna_erro
 			name, NAME_SIZE);
 	for (unsigned i = 0; i < p->id; i++)
 		if (p->console->port[i].name && !strcmp(p->console->port[i].name, name))
-			return err_set(err, EEXIST, "name: port %u is called '%s' too", i, name);
+			return err_set(err, EEXIST,
+				"name: port %u is called '%s' too: give another", i, name);
 	p->name = strdup(name);
 	return p->name ? 0 : err_nomem(err);
 }
@@ -331,7 +332,7 @@ static int add_port(struct console *c, const struct device_env *env, const struc
 	const char *name = keyval_get(args, "name");
 	struct chardev_end end = { 0 };
 	if (c->port_count == CONSOLE_PORTS_MAX)
-		return err_set(err, ENOSPC, "more than %u ports", CONSOLE_PORTS_MAX);
+		return err_set(err, ENOSPC, "more than %u ports: use fewer", CONSOLE_PORTS_MAX);
 	p->console = c;
 	p->id = c->port_count++;
 	int rc = name ? set_name(p, name, err) : 0;

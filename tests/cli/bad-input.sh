@@ -25,7 +25,7 @@ refused "argument after doctor" "doctor: unexpected argument '--fix'" "$LACUNA" 
 run "unknown option" "unknown option '--kernal'; see 'lacuna help run'" --kernal=x
 run "unknown option with a known beginning" "unknown option '--cpu'" --cpu 1
 run "empty option" "unknown option '--'" --
-run "stray word" "run: unexpected argument 'vmlinuz'" vmlinuz
+run "stray word" "run: unexpected argument 'vmlinuz'; see 'lacuna help run'" vmlinuz
 run "value missing at the end" "--cpus needs a value: --cpus=N" --cpus
 run "value missing before an option" "--kernel needs a value" --kernel --rng
 run "value where none belongs" "--verbose takes no value" --verbose=1
@@ -324,7 +324,7 @@ run "console with two ends" "console: more than one end is given" --console "pty
 run "two consoles on one terminal" "console: stdio is another port's already" --console stdio --console stdio,name=a
 run "serial port and console on one terminal" "stdio is the serial port's already; give --serial off" \
 	--serial stdio --console stdio
-run "two ports of one name" "console0: name: port 0 is called 'a' too" --console file=/dev/null,name=a --console file=/dev/null,name=a
+run "two ports of one name" "console0: name: port 0 is called 'a' too: give another" --console file=/dev/null,name=a --console file=/dev/null,name=a
 run "a port's name with a slash" "name: 'a/b' can't be a name in /dev/virtio-ports" --console pty,name=a/b
 run "a console's socket in use" "console0: console: port 0: '$tmp/text' is there already: remove it" --console "socket=$tmp/text"
 run "a console's link in use" "'$tmp/text' is there already: remove it" --console "pty,link=$tmp/text"
@@ -333,7 +333,7 @@ run "a console's file in a missing folder" "console: port 0: open '$tmp/none/log
 	--console "file=$tmp/none/log"
 ports=()
 for i in $(seq 32); do ports+=(--console "file=/dev/null,name=p$i"); done
-run "too many ports" "console0: more than 31 ports" "${ports[@]}"
+run "too many ports" "console0: more than 31 ports: use fewer" "${ports[@]}"
 
 # --- the host
 run "memory beyond the CPU" "memory.* MiB" --memory 2047T

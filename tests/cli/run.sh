@@ -27,6 +27,7 @@ done
 same "the manual page has every option" "" "$("$LACUNA" help run | grep -oE '^  --[a-z-]+' | tr -d ' ' |
 	while read -r o; do grep -qF -e "*$o*" "$top/man/lacuna.1.scd" || echo "$o"; done)"
 same "run --help says the same as help run" "$("$LACUNA" help run)" "$("$LACUNA" run --cpus 0 --help)"
+same "help: no line ends with a blank" "" "$(for c in run dump control doctor bench version; do "$LACUNA" help "$c"; done | grep ' $')"
 check "version" grep -qE '^lacuna [0-9]+\.[0-9]+\.[0-9]+$' <("$LACUNA" --version)
 status=0
 "$LACUNA" help >/dev/full 2>"$tmp/err" || status=$?
