@@ -59,7 +59,8 @@ int gmem_new(uint64_t size, bool hugepages, struct gmem **ret, struct lacuna_err
 				"memory: the host has not %llu free 2 MiB pages: raise vm.nr_hugepages or "
 				"drop hugepages=on",
 				(unsigned long long)(size / HUGEPAGE));
-		return err_errno(err, "memory of %llu MiB", (unsigned long long)(size / MIB));
+		return err_set(err, errno, "memory of %llu MiB: %s: give less",
+			(unsigned long long)(size / MIB), strerrordesc_np(errno));
 	}
 	struct gmem *m = calloc(1, sizeof(*m));
 	if (!m) {
