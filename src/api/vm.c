@@ -60,8 +60,8 @@ LACUNA_API void lacuna_vm_power_button(struct lacuna_vm *vm)
 	machine_power_button(of(vm));
 }
 
-LACUNA_API int lacuna_vm_device_set(struct lacuna_vm *vm, const char *device,
-	const char *properties, struct lacuna_error **err)
+LACUNA_API int lacuna_vm_device_set(
+	struct lacuna_vm *vm, const char *device, const char *properties, struct lacuna_error **err)
 {
 	return machine_device_set(of(vm), device, properties, err);
 }

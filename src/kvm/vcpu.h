@@ -17,7 +17,7 @@ struct kvm_cpuid2;
 
 struct kvm_vcpu {
 	int fd, stats_fd; /* stats_fd: -1 if KVM keeps none */
-	unsigned index; /* and APIC id */
+	unsigned index;   /* and APIC id */
 	struct kvm_run *run;
 	int run_size;
 };

@@ -72,7 +72,13 @@ int virtio_workers_init(struct virtio_workers *set, struct virtio_device *dev, u
 	*set = (struct virtio_workers){ .dev = dev, .ops = ops };
 	set->worker = calloc(count, sizeof(*set->worker));
 	set->kick = calloc(dev->queue_count, sizeof(*set->kick));
-	int rc = set->worker && set->kick ? 0 : err_nomem(err);
+	if (!set->worker || !set->kick) {
+		free(set->worker);
+		free(set->kick);
+		*set = (struct virtio_workers){ 0 };
+		return err_nomem(err);
+	}
+	int rc = 0;
 	for (unsigned i = 0; i < count && rc == 0; i++) {
 		struct virtio_worker *w = &set->worker[set->count++];
 		w->set = set;
@@ -93,8 +99,10 @@ int virtio_workers_init(struct virtio_workers *set, struct virtio_device *dev, u
 
 void virtio_workers_done(struct virtio_workers *set)
 {
+	if (!set->worker)
+		return;
 	virtio_workers_stop(set);
-	for (unsigned q = 0; set->kick && q < set->dev->queue_count; q++)
+	for (unsigned q = 0; q < set->dev->queue_count; q++)
 		loop_remove(set->kick[q].source);
 	for (unsigned i = 0; i < set->count; i++) {
 		loop_remove(set->worker[i].order_source);

@@ -5,7 +5,8 @@
 if [ "${1:-}" != inside ]; then
 	map=()
 	[ "$(id -u)" -eq 0 ] || map=(--map-root-user)
-	exec unshare --net "${map[@]}" bash "$0" inside
+	# Also a PID namespace: whatever a service leaves behind ends with this test, and keeps no pipe of its open.
+	exec unshare --net --pid --fork --kill-child --mount-proc "${map[@]}" bash "$0" inside
 fi
 . "$(dirname "$0")/../lib.sh"
 . "$top/tests/nested/lib.sh"

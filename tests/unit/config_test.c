@@ -204,8 +204,8 @@ Test(config, serial_kinds)
 	static const struct {
 		const char *text;
 		enum chardev_kind kind;
-	} c[] = { { "off", CHARDEV_OFF }, { "none", CHARDEV_OFF },
-		{ "stdio", CHARDEV_STDIO }, { "file=a,,b", CHARDEV_FILE } };
+	} c[] = { { "off", CHARDEV_OFF }, { "none", CHARDEV_OFF }, { "stdio", CHARDEV_STDIO },
+		{ "file=a,,b", CHARDEV_FILE } };
 	for (size_t i = 0; i < ARRAY_SIZE(c); i++) {
 		struct machine_config m;
 		machine_config_init(&m);

@@ -481,7 +481,7 @@ static void submit_to(unsigned queue, uint32_t type, uint64_t sector, uint16_t r
 	put_desc(&b->ram, DESC_AT + shift + 16, DATA_AT + 2 * shift, 512,
 		NEXT | (type == BLK_T_IN ? WRITE : 0), 2);
 	put_desc(&b->ram, DESC_AT + shift + 32, at + 32, 1, WRITE, 0);
-	*word(&b->ram, AVAIL_AT + shift + 4 + 2 * (round % RING_SIZE)) = 0;
+	*word(&b->ram, AVAIL_AT + shift + 4 + (uint64_t)2 * (round % RING_SIZE)) = 0;
 	store_shared(&b->ram, AVAIL_IDX + shift, (uint16_t)(round + 1));
 	bar_set(b, VP_NOTIFY + 4 * queue, (uint16_t)queue, 2);
 }
@@ -499,7 +499,8 @@ Test(blk_disk, queues_work_side_by_side)
 		bar_set(b, VP_STATUS, 15, 1);
 		for (uint16_t i = 0; i < 100; i++) {
 			for (unsigned q = 0; q < 2; q++) {
-				memset(gmem_ptr(&b->ram, DATA_AT + 2 * q * QUEUE_STEP, 512),
+				memset(gmem_ptr(&b->ram, DATA_AT + (uint64_t)2 * q * QUEUE_STEP,
+					       512),
 					(int)(i + 100 * q), 512);
 				submit_to(q, BLK_T_OUT, i + (uint64_t)1000 * q, i);
 			}

@@ -45,7 +45,7 @@ if [ "$methods" = "flr bus" ]; then # alone on its bus
 	for method in flr bus; do
 		echo $d >/sys/bus/pci/drivers/virtio-pci/unbind
 		echo $method >/sys/bus/pci/devices/$d/reset_method
-		echo 1 >/sys/bus/pci/devices/$d/reset && say "reset-$method" done
+		echo 1 >/sys/bus/pci/devices/$d/reset && say "reset-$method" "done"
 		echo $d >/sys/bus/pci/drivers/virtio-pci/bind
 		say "after-$method" "$(count /sys/bus/virtio/drivers/virtio_rng/virtio*)"
 	done
