@@ -4,6 +4,10 @@
  * unless it says otherwise. The library never prints, never exits and keeps no state between VMs;
  * it uses signal SIGRTMIN + LACUNA_KICK_SIGNAL_OFFSET, whose handler it installs at the first
  * lacuna_vm_start() and which the program must not block in threads of the library's making.
+ *
+ * A program with a limit on the size of files (RLIMIT_FSIZE) should ignore SIGXFSZ: the kernel
+ * sends it to a thread of the program whose call makes a file larger than that. The library's own
+ * threads have it blocked, and no call leaves a SIGPIPE behind.
  */
 #ifndef LACUNA_VM_H
 #define LACUNA_VM_H
