@@ -11,6 +11,7 @@
 
 #define VIRTIO_ID_NET     1
 #define VIRTIO_ID_BLK     2
+#define VIRTIO_ID_CONSOLE 3
 #define VIRTIO_ID_RNG     4
 #define VIRTIO_ID_BALLOON 5
 #define VIRTIO_ID_VSOCK   19

@@ -216,6 +216,9 @@ GUEST(virtio_bad_setup, "virtio", "test=bad-setup", .rng = true, .output = "bad-
 GUEST(vsock_packets, "vsock", "test=packets", .vsock = true, .output = "packets: 16")
 GUEST(vsock_chains, "vsock", "test=chains", .vsock = true, .output = "chains: 8 refused")
 GUEST(vsock_flood, "vsock", "test=flood", .vsock = true, .output = "flood: 1000 answered")
+GUEST(console_control, "ports", "test=control", .console = true, .output = "control: 19")
+GUEST(console_chains, "ports", "test=chains", .console = true, .output = "chains: 3 refused")
+GUEST(console_output, "ports", "test=output", .console = true, .output = "output: done")
 
 /* --- the probe guest --- */
 

@@ -76,6 +76,10 @@ struct lacuna_vm *guest_new(const struct guest *g, int in, int out)
 		set(config, "pmem", g->pmem);
 	if (g->vsock)
 		set_formatted(config, "vsock", "cid=33,path=/tmp/lacuna-direct-%d.vsock", getpid());
+	if (g->console) {
+		set(config, "console", "file=/dev/null");
+		set(config, "console", "file=/dev/null,name=second");
+	}
 	for (unsigned i = 0; i < g->rng; i++)
 		set(config, "rng", "");
 	if (g->cpus)

@@ -23,6 +23,7 @@ struct guest {
 	const char *balloon, *pmem, *net; /* likewise; NULL: none */
 	unsigned rng;                     /* how many */
 	bool vsock;                       /* with CID 33 */
+	bool console;                     /* with two ports, whose output is dropped */
 	const char *input;                /* what waits at the serial port */
 	unsigned timeout_s;               /* 0: 60 */
 
