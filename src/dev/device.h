@@ -9,6 +9,7 @@
 #define DEV_DEVICE_H
 
 #include <lacuna/error.h>
+#include <stdint.h>
 
 #include "util/keyval.h"
 #include "util/log.h"
@@ -62,6 +63,10 @@ struct device_class {
 	void (*get)(struct device *dev,
 		void (*emit)(void *opaque, const char *key, const char *value), void *opaque);
 };
+
+/* For get(): a number, in decimal. */
+void device_emit_u64(void (*emit)(void *opaque, const char *key, const char *value), void *opaque,
+	const char *key, uint64_t value);
 
 struct device {
 	const struct device_class *class;

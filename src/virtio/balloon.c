@@ -7,8 +7,6 @@
  */
 #include "virtio/balloon.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -302,24 +300,11 @@ static int balloon_set(struct device *dev, const struct keyval *args, struct lac
 	return rc;
 }
 
-struct emitter {
-	void (*fn)(void *opaque, const char *key, const char *value);
-	void *opaque;
-};
-
-static void emit(const struct emitter *e, const char *key, uint64_t value)
-{
-	char text[24];
-	snprintf(text, sizeof(text), "%" PRIu64, value);
-	e->fn(e->opaque, key, text);
-}
-
 /* The statistics are the last that came; fresh ones are asked for and will be there next time. */
 static void balloon_get(struct device *dev,
-	void (*fn)(void *opaque, const char *key, const char *value), void *opaque)
+	void (*emit)(void *opaque, const char *key, const char *value), void *opaque)
 {
 	struct balloon *b = container_of(dev, struct balloon, dev);
-	const struct emitter e = { fn, opaque };
 	uint64_t stat[ARRAY_SIZE(stat_name)];
 
 	pthread_mutex_lock(&b->virtio.lock);
@@ -330,14 +315,14 @@ static void balloon_get(struct device *dev,
 	memcpy(stat, b->stat, sizeof(stat));
 	pthread_mutex_unlock(&b->virtio.lock);
 
-	emit(&e, "size", target);
-	emit(&e, "actual", actual);
-	emit(&e, "reported", b->reported);
+	device_emit_u64(emit, opaque, "size", target);
+	device_emit_u64(emit, opaque, "actual", actual);
+	device_emit_u64(emit, opaque, "reported", b->reported);
 	if (known)
-		emit(&e, "stats-age-ms", age);
+		device_emit_u64(emit, opaque, "stats-age-ms", age);
 	for (unsigned i = 0; i < ARRAY_SIZE(stat_name); i++)
 		if (known >> i & 1)
-			emit(&e, stat_name[i], stat[i]);
+			device_emit_u64(emit, opaque, stat_name[i], stat[i]);
 	loop_signal(b->refresh);
 }
 

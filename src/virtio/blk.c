@@ -4,7 +4,6 @@
 #include "virtio/blk.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -305,17 +304,14 @@ static void blk_get(struct device *dev,
 		{ "bytes-written", offsetof(struct blk_counters, bytes_written) },
 	};
 	struct blk *b = container_of(dev, struct blk, dev);
-	char value[24];
-	snprintf(value, sizeof(value), "%" PRIu64, (uint64_t)b->disk->size);
-	emit(opaque, "size", value);
+	device_emit_u64(emit, opaque, "size", b->disk->size);
 	emit(opaque, "aio", b->queue[0].engine->ops->name);
 	for (unsigned i = 0; i < ARRAY_SIZE(counters); i++) {
 		uint64_t sum = 0;
 		for (unsigned q = 0; q < b->queues; q++)
 			sum += *(_Atomic uint64_t *)(void *)((char *)&b->queue[q].counters +
 							     counters[i].offset);
-		snprintf(value, sizeof(value), "%" PRIu64, sum);
-		emit(opaque, counters[i].key, value);
+		device_emit_u64(emit, opaque, counters[i].key, sum);
 	}
 }
 

@@ -2,7 +2,6 @@
 /* The network device (virtio 1.2, 5.1): configuration, link, life, and its threads' sources. */
 #include "virtio/net.h"
 
-#include <inttypes.h>
 #include <linux/if_tun.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -222,10 +221,8 @@ static void net_get(struct device *dev,
 			s[2] += both[d]->dropped;
 		}
 	}
-	for (unsigned i = 0; i < ARRAY_SIZE(sum); i++) {
-		snprintf(text, sizeof(text), "%" PRIu64, sum[i]);
-		emit(opaque, keys[i], text);
-	}
+	for (unsigned i = 0; i < ARRAY_SIZE(sum); i++)
+		device_emit_u64(emit, opaque, keys[i], sum[i]);
 }
 
 /* --- life --- */

@@ -10,8 +10,6 @@
 #include "virtio/vsock.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "util/err.h"
@@ -103,21 +101,13 @@ static void vsock_destroy(struct device *dev)
 	free(v);
 }
 
-static void emit_number(void (*emit)(void *opaque, const char *key, const char *value),
-	void *opaque, const char *key, uint64_t number)
-{
-	char text[24];
-	snprintf(text, sizeof(text), "%" PRIu64, number);
-	emit(opaque, key, text);
-}
-
 static void vsock_get(struct device *dev,
 	void (*emit)(void *opaque, const char *key, const char *value), void *opaque)
 {
 	const struct vsock *v = container_of(dev, struct vsock, dev);
-	emit_number(emit, opaque, "connections", v->mux.connections);
-	emit_number(emit, opaque, "rx-bytes", v->mux.to_guest);
-	emit_number(emit, opaque, "tx-bytes", v->mux.from_guest);
+	device_emit_u64(emit, opaque, "connections", v->mux.connections);
+	device_emit_u64(emit, opaque, "rx-bytes", v->mux.to_guest);
+	device_emit_u64(emit, opaque, "tx-bytes", v->mux.from_guest);
 }
 
 static int read_options(struct vsock *v, const struct keyval *args, struct lacuna_error **err)
