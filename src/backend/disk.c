@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "backend/hostfile.h"
 #include "util/bytes.h"
 #include "util/err.h"
 #include "util/fd.h"
@@ -19,30 +20,6 @@
 #define LOCK_PAUSE_NS 20000000
 #define FILE_PHYSICAL 4096u /* page cache and common file systems */
 #define ALIGN_MAX     4096u /* no host asks for more */
-
-static int open_path(const char *path, bool readonly, struct lacuna_error **err)
-{
-	/* Without O_NONBLOCK, opening a FIFO would wait for its other end. */
-	int fd = open(path, (readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
-	if (fd >= 0)
-		return fd;
-	int code = errno;
-	switch (code) {
-	case EISDIR:
-		return err_set(err, EISDIR, "disk '%s' is a directory: name a file in it", path);
-	case EACCES:
-	case EROFS:
-	case EPERM:
-		if (readonly || access(path, R_OK) < 0)
-			break;
-		return err_set(err, code,
-			"disk '%s' can't be written to: make it writable or add readonly=on", path);
-	default:
-		break;
-	}
-	errno = code; /* access() may have changed it */
-	return err_errno(err, "open disk '%s'", path);
-}
 
 static int lock(int fd, const char *path, bool readonly, struct lacuna_error **err)
 {
@@ -176,7 +153,7 @@ static int prepare(struct disk *d, const char *path, bool direct, struct lacuna_
 	d->path = strdup(path);
 	if (!d->path)
 		return err_nomem(err);
-	d->fd = open_path(path, d->readonly, err);
+	d->fd = hostfile_open("disk ", path, d->readonly, err);
 	if (d->fd < 0)
 		return d->fd;
 	int rc = measure(d, err);

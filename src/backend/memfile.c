@@ -5,25 +5,9 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "backend/hostfile.h"
 #include "util/err.h"
 #include "util/fd.h"
-
-static int open_path(const char *path, bool readonly, struct lacuna_error **err)
-{
-	/* Without O_NONBLOCK, opening a FIFO would wait for its other end. */
-	int fd = open(path, (readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
-	if (fd >= 0)
-		return fd;
-	int code = errno;
-	if (code == EISDIR)
-		return err_set(err, EISDIR, "'%s' is a directory: name a file in it", path);
-	if (!readonly && (code == EACCES || code == EROFS || code == EPERM) &&
-		access(path, R_OK) == 0)
-		return err_set(err, code,
-			"'%s' can't be written to: make it writable or add readonly=on", path);
-	errno = code; /* access() may have changed it */
-	return err_errno(err, "open '%s'", path);
-}
 
 static int check(int fd, const char *path, uint64_t *ret_size, struct lacuna_error **err)
 {
@@ -59,7 +43,7 @@ static int lock(int fd, const char *path, bool readonly, struct lacuna_error **e
 int memfile_open(
 	const char *path, bool readonly, int *ret_fd, uint64_t *ret_size, struct lacuna_error **err)
 {
-	AUTO_CLOSE int fd = open_path(path, readonly, err);
+	AUTO_CLOSE int fd = hostfile_open("", path, readonly, err);
 	if (fd < 0)
 		return fd;
 	int rc = check(fd, path, ret_size, err);
