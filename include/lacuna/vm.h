@@ -52,6 +52,13 @@ LACUNA_API void lacuna_config_set_log(
 
 struct lacuna_vm;
 
+enum lacuna_vm_state {
+	LACUNA_VM_CREATED, /* lacuna_vm_start() has not been called */
+	LACUNA_VM_RUNNING, /* also while it is being paused */
+	LACUNA_VM_PAUSED,  /* no vCPU runs until lacuna_vm_resume() */
+	LACUNA_VM_ENDED,   /* for good; lacuna_vm_wait() tells how */
+};
+
 enum lacuna_end_reason {
 	LACUNA_END_NONE,      /* still alive */
 	LACUNA_END_POWEROFF,  /* ACPI S5 */
@@ -59,35 +66,59 @@ enum lacuna_end_reason {
 	LACUNA_END_EXIT_CODE, /* the guest wrote its exit code to port 0xF4 */
 	LACUNA_END_CRASH,   /* triple fault, or KVM could not go on; see lacuna_vm_end_message() */
 	LACUNA_END_STOPPED, /* lacuna_vm_stop(), or Ctrl-a x typed at stdio */
-	LACUNA_END_TIMEOUT,
-	LACUNA_END_FAILED, /* the monitor itself could not go on (console gone, file of --pmem
-			      truncated); see lacuna_vm_end_message() */
+	LACUNA_END_TIMEOUT, /* its deadline has passed */
+	LACUNA_END_FAILED,  /* the monitor itself could not go on (console gone, file of --pmem
+			       truncated); see lacuna_vm_end_message() */
 };
 
 /** The name used in the statistics: "poweroff", "reset", "exit-code", "crash", "stopped",
- * "timeout", "failed", "none". */
+ * "timeout", "failed", "none". Static storage; any thread. */
 LACUNA_API const char *lacuna_end_reason_name(enum lacuna_end_reason reason);
 
 /**
  * Makes a VM of @config, which may be freed or used again at once. Resources are taken here: files
  * opened, memory mapped, kernel loaded; threads come with lacuna_vm_start(), and the descriptor of
- * an interrupt vector when the guest first uses it. Errors name the option at fault; -EMFILE is
- * also returned where the vectors would find too few descriptors later, and says how many are
- * needed.
+ * an interrupt vector when the guest first uses it. @ret is written on success only; the VM is the
+ * caller's, until lacuna_vm_free(). Errors name the option at fault: -EINVAL: options that don't go
+ * together; -ENOMEM; -ENOENT, -EACCES: no /dev/kvm, or a file of the configuration's; -ENOTSUP: KVM
+ * lacks what is needed; -EBUSY: a disk is in use; -EFBIG: kernel or initrd don't fit in the guest's
+ * memory; -ENOEXEC: no kernel; -EMFILE: too few descriptors, also where the interrupt vectors would
+ * find too few later, with how many are needed; and what the calls to the host return.
  */
 LACUNA_API int lacuna_vm_new(
 	const struct lacuna_config *config, struct lacuna_vm **ret, struct lacuna_error **err);
 
-/** Stops the VM if it runs and frees it. NULL is fine. No other call on @vm may be under way. */
+/** One more owner: @vm lives until each has called lacuna_vm_free(). Returns @vm. For a program in
+ * which several threads use one VM and none knows whether it is the last. */
+LACUNA_API struct lacuna_vm *lacuna_vm_ref(struct lacuna_vm *vm);
+
+/** Gives up a VM, which the caller must not use any more. The last owner's call stops the VM if it
+ * runs, waits for its threads and frees it: not from a callback of that VM then. NULL is fine. */
 LACUNA_API void lacuna_vm_free(struct lacuna_vm *vm);
 
-/** Starts the vCPUs; once per VM (-EALREADY). */
+/** Starts the vCPUs and returns. Once per VM: -EALREADY after that, -ECANCELED after
+ * lacuna_vm_stop(); -EAGAIN, -ENOMEM: no thread could be had, and the VM has ended. */
 LACUNA_API int lacuna_vm_start(struct lacuna_vm *vm, struct lacuna_error **err);
 
 /**
+ * Halts the guest and returns when no vCPU runs any more. Devices finish what they have been asked
+ * for, and go on to take what comes in; a deadline goes on, and so does the guest's clock, but its
+ * kvmclock learns of the pause. Pausing a paused VM does nothing. -ESRCH: it does not run, or ended
+ * meanwhile; -ECANCELED: another thread has resumed it meanwhile. Not from a callback of this VM.
+ */
+LACUNA_API int lacuna_vm_pause(struct lacuna_vm *vm, struct lacuna_error **err);
+
+/** Lets a paused guest go on; does nothing to one that is not paused. -ESRCH: it does not run. */
+LACUNA_API int lacuna_vm_resume(struct lacuna_vm *vm, struct lacuna_error **err);
+
+/** What it is doing now; it may be doing something else when this returns. */
+LACUNA_API enum lacuna_vm_state lacuna_vm_state(const struct lacuna_vm *vm);
+
+/**
  * Waits until the VM has ended and its threads are gone, then tells why. @ret_code is the guest's
- * exit code for LACUNA_END_EXIT_CODE and 0 otherwise. Both may be NULL. -EINVAL if it was never
- * started.
+ * exit code for LACUNA_END_EXIT_CODE and 0 otherwise. Both may be NULL. Any number of times, from
+ * any number of threads, but not from a callback of this VM. -EINVAL: it was neither started nor
+ * stopped.
  */
 LACUNA_API int lacuna_vm_wait(struct lacuna_vm *vm, enum lacuna_end_reason *ret_reason,
 	int *ret_code, struct lacuna_error **err);
@@ -97,14 +128,30 @@ LACUNA_API int lacuna_vm_wait(struct lacuna_vm *vm, enum lacuna_end_reason *ret_
 LACUNA_API int lacuna_vm_end_fd(const struct lacuna_vm *vm);
 
 /** One line on how a VM ended in LACUNA_END_CRASH or LACUNA_END_FAILED, else "". Valid after
- * lacuna_vm_wait(). */
+ * lacuna_vm_wait(), as long as the VM lives. */
 LACUNA_API const char *lacuna_vm_end_message(const struct lacuna_vm *vm);
 
-/** Ends the VM now, as if the power were cut. Safe at any time, also twice; does not wait. */
+/** Ends the VM now, as if the power were cut. Safe at any time, also twice, before the start and in
+ * callbacks; does not wait. */
 LACUNA_API void lacuna_vm_stop(struct lacuna_vm *vm);
 
-/** Presses the ACPI power button. */
-LACUNA_API void lacuna_vm_power_button(struct lacuna_vm *vm);
+/** Presses the ACPI power button: the guest is asked to power itself off, and may not. A paused one
+ * learns of it when it goes on. -ESRCH: the VM does not run. */
+LACUNA_API int lacuna_vm_power_button(struct lacuna_vm *vm, struct lacuna_error **err);
+
+/** Ends the VM @us microseconds from now, or from its start if that is yet to come; takes the place
+ * of "timeout" and of earlier calls. 0: no deadline. -ESRCH: it has ended. */
+LACUNA_API int lacuna_vm_set_deadline(struct lacuna_vm *vm, uint64_t us, struct lacuna_error **err);
+
+/**
+ * Copy between guest RAM, by guest-physical address, and @buf. The guest may run, and change what
+ * is being read. -EFAULT: not all of the range is RAM of one piece (below 3 GiB or from 4 GiB up),
+ * and nothing is copied.
+ */
+LACUNA_API int lacuna_vm_read_memory(const struct lacuna_vm *vm, uint64_t gpa, void *buf,
+	size_t size, struct lacuna_error **err);
+LACUNA_API int lacuna_vm_write_memory(struct lacuna_vm *vm, uint64_t gpa, const void *buf,
+	size_t size, struct lacuna_error **err);
 
 /* --- devices at run time --- */
 
@@ -155,6 +202,9 @@ struct lacuna_stats {
 
 	enum lacuna_end_reason end_reason;
 	int end_code;
+
+	/* likewise in microseconds: lacuna_vm_new() has returned, lacuna_vm_start() was called */
+	uint64_t created_us, started_us;
 };
 
 /** Fills @stats, as far as its size goes; fields newer than the library become 0. Cheap, at any

@@ -106,10 +106,38 @@ static json_t *do_stats(struct lacuna_vm *vm, char *arguments)
 	return json_pack("{s:b, s:o}", "ok", 1, "stats", stats_json(vm));
 }
 
+static json_t *ask(
+	struct lacuna_vm *vm, int (*call)(struct lacuna_vm *vm, struct lacuna_error **err))
+{
+	struct lacuna_error *err = NULL;
+	int rc = call(vm, &err);
+	return outcome(rc, err, json_pack("{s:b}", "ok", 1));
+}
+
 static json_t *do_power_button(struct lacuna_vm *vm, char *arguments)
 {
-	lacuna_vm_power_button(vm);
-	return json_pack("{s:b}", "ok", 1);
+	return ask(vm, lacuna_vm_power_button);
+}
+
+static json_t *do_pause(struct lacuna_vm *vm, char *arguments)
+{
+	return ask(vm, lacuna_vm_pause);
+}
+
+static json_t *do_resume(struct lacuna_vm *vm, char *arguments)
+{
+	return ask(vm, lacuna_vm_resume);
+}
+
+static json_t *do_state(struct lacuna_vm *vm, char *arguments)
+{
+	static const char *const names[] = {
+		[LACUNA_VM_CREATED] = "created",
+		[LACUNA_VM_RUNNING] = "running",
+		[LACUNA_VM_PAUSED] = "paused",
+		[LACUNA_VM_ENDED] = "ended",
+	};
+	return json_pack("{s:b, s:s}", "ok", 1, "state", names[lacuna_vm_state(vm)]);
 }
 
 static json_t *do_stop(struct lacuna_vm *vm, char *arguments)
@@ -126,6 +154,9 @@ static const struct request {
 	{ "get", true, do_get },
 	{ "set", true, do_set },
 	{ "stats", false, do_stats },
+	{ "state", false, do_state },
+	{ "pause", false, do_pause },
+	{ "resume", false, do_resume },
 	{ "power-button", false, do_power_button },
 	{ "stop", false, do_stop },
 };
@@ -145,7 +176,8 @@ static json_t *answer_line(struct lacuna_vm *vm, char *line)
 			return refusal("this request takes no argument");
 		return r->run(vm, arguments);
 	}
-	return refusal("unknown request; give get, set, stats, power-button or stop");
+	return refusal(
+		"unknown request; give get, set, stats, state, pause, resume, power-button or stop");
 }
 
 /* --- clients --- */

@@ -101,9 +101,19 @@ int kvm_vcpu_run(struct kvm_vcpu *vcpu, struct kvm_exit *ret)
 
 void kvm_vcpu_kick(struct kvm_vcpu *vcpu)
 {
-	/* Read by KVM_RUN at entry, so a kick between two runs is not lost. Never cleared: kicks
-	 * are for good. */
+	/* Read by KVM_RUN at entry, so a kick between two runs is not lost. */
 	__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_RELAXED);
+}
+
+void kvm_vcpu_unkick(struct kvm_vcpu *vcpu)
+{
+	__atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_RELAXED);
+}
+
+void kvm_vcpu_was_paused(struct kvm_vcpu *vcpu)
+{
+	/* -EINVAL from a guest that has no kvmclock is as good */
+	ioctl(vcpu->fd, KVM_KVMCLOCK_CTRL, 0);
 }
 
 int kvm_vcpu_pre_fault(struct kvm_vcpu *vcpu, uint64_t gpa, uint64_t size)

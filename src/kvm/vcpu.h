@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A vCPU: its descriptor, its shared page and one run. All calls but kvm_vcpu_kick() belong to the
- * vCPU's own thread (or to the thread that builds the VM, before that thread exists).
+ * A vCPU: its descriptor, its shared page and one run. All calls but kicks belong to the vCPU's
+ * own thread (or to the thread that builds the VM, before that thread exists).
  */
 #ifndef KVM_VCPU_H
 #define KVM_VCPU_H
@@ -49,9 +49,15 @@ void kvm_vcpu_done(struct kvm_vcpu *vcpu);
  * KVM_VCPU_INTERRUPTED. */
 int kvm_vcpu_run(struct kvm_vcpu *vcpu, struct kvm_exit *ret);
 
-/* Makes the run under way, or else the next one, return KVM_VCPU_INTERRUPTED at once; with a signal
- * to its thread. Any thread. */
+/* Makes the run under way, or else the next one, return KVM_VCPU_INTERRUPTED at once, with a signal
+ * to its thread; so does every later one until kvm_vcpu_unkick(). Any thread; callers of the two
+ * serialise themselves. */
 void kvm_vcpu_kick(struct kvm_vcpu *vcpu);
+void kvm_vcpu_unkick(struct kvm_vcpu *vcpu);
+
+/* Tells a guest with kvmclock that the host did not run it for a while, so that its watchdogs do
+ * not take that for a lockup (KVM api.rst, KVM_KVMCLOCK_CTRL). */
+void kvm_vcpu_was_paused(struct kvm_vcpu *vcpu);
 
 /*
  * Fills the second-level page tables for [gpa, gpa + size), both multiples of 4 KiB, as reads would

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Puts a machine together and takes it through its life. Order of construction, which is also the
- * order in which errors are found: open KVM and look at the CPU; RAM; PCI host, platform devices,
- * the user's devices (files are opened here); the ECAM window; interrupt controllers; interrupts,
- * zones and ioeventfds; tables, kernel and initrd; vCPUs.
+ * Puts a machine together, and takes it apart when its last owner lets go. Order of construction,
+ * which is also the order in which errors are found: open KVM and look at the CPU; RAM; PCI host,
+ * platform devices, the user's devices (files are opened here); the ECAM window; interrupt
+ * controllers; interrupts, zones and ioeventfds; tables, kernel and initrd; vCPUs.
  *
  * KVM retires a replaced table of routes, ports or addresses in the background, and both a memory
  * slot and KVM_CREATE_IRQCHIP wait for that: 5 to 12 ms on an idle host against 0.15 ms. So all
@@ -258,29 +258,6 @@ static int build(struct machine *m, const struct machine_config *config,
 	return rc;
 }
 
-static void on_drain(void *opaque)
-{
-	struct machine *m = opaque;
-	machine_drain_ring(m);
-	if (m->serial)
-		serial_settle(m->serial);
-}
-
-static void on_timeout(void *opaque)
-{
-	machine_end(opaque, LACUNA_END_TIMEOUT, 0, NULL);
-}
-
-static int make_timers(
-	struct machine *m, const struct machine_config *config, struct lacuna_error **err)
-{
-	m->timeout_us = config->timeout_us;
-	int rc = loop_add_timer(m->loop, on_timeout, m, &m->timeout_timer, err);
-	if (rc == 0)
-		rc = loop_add_timer(m->loop, on_drain, m, &m->drain_timer, err);
-	return rc;
-}
-
 int machine_new(
 	const struct machine_config *config, struct machine **ret, struct lacuna_error **err)
 {
@@ -290,10 +267,12 @@ int machine_new(
 	struct machine *m = calloc(1, sizeof(*m));
 	if (!m)
 		return err_nomem(err);
+	m->references = 1;
 	m->start_ns = now_ns();
 	m->log = config->log;
 	m->kvm_fd = m->vm.fd = m->end_fd = m->devmem_watch = -1;
 	m->serial_irq.fd = m->ged_irq.fd = -1;
+	m->created_us = m->started_us = LACUNA_TIME_NEVER;
 	m->first_entry_us = m->marker_us = m->end_us = LACUNA_TIME_NEVER;
 	bus_init(&m->pio);
 	bus_init(&m->mmio);
@@ -305,6 +284,7 @@ int machine_new(
 	pthread_mutex_init(&m->device_lock, NULL);
 	pthread_mutex_init(&m->ring_lock, NULL);
 	pthread_cond_init(&m->stopped, NULL);
+	pthread_cond_init(&m->parking, NULL);
 
 	struct kvm_cpuid2 *supported = NULL;
 	m->end_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -317,19 +297,27 @@ int machine_new(
 	if (rc == 0)
 		rc = build(m, config, supported, err);
 	if (rc == 0)
-		rc = make_timers(m, config, err);
+		rc = machine_make_timers(m, config, err);
 	free(supported);
 	if (rc < 0) {
-		machine_free(m);
+		machine_unref(m);
 		return rc;
 	}
+	m->created_us = machine_now_us(m);
 	*ret = m;
 	return 0;
 }
 
-void machine_free(struct machine *m)
+struct machine *machine_ref(struct machine *m)
 {
-	if (!m)
+	atomic_fetch_add_explicit(&m->references, 1, memory_order_relaxed);
+	return m;
+}
+
+void machine_unref(struct machine *m)
+{
+	/* whatever another owner did before it let go comes before what is done here */
+	if (!m || atomic_fetch_sub_explicit(&m->references, 1, memory_order_acq_rel) > 1)
 		return;
 	if (m->started) {
 		machine_end(m, LACUNA_END_STOPPED, 0, NULL);
@@ -353,98 +341,11 @@ void machine_free(struct machine *m)
 	bus_done(&m->mmio);
 	fd_close(&m->kvm_fd);
 	fd_close(&m->end_fd);
+	pthread_cond_destroy(&m->parking);
 	pthread_cond_destroy(&m->stopped);
 	pthread_mutex_destroy(&m->ring_lock);
 	pthread_mutex_destroy(&m->device_lock);
 	pthread_mutex_destroy(&m->end_lock);
 	pthread_mutex_destroy(&m->lock);
 	free(m);
-}
-
-/* --- life --- */
-
-int machine_start(struct machine *m, struct lacuna_error **err)
-{
-	LOCK_SCOPE(&m->lock);
-	if (m->started)
-		return err_set(err, EALREADY, "the VM has been started before");
-	m->started = true;
-	int rc = loop_start(m->loop, err);
-	if (rc == 0)
-		rc = devices_start(m, err);
-	if (rc == 0) {
-		if (m->timeout_us)
-			loop_arm(m->timeout_timer, m->timeout_us, 0);
-		if (m->vm.coalesced_pio && (m->serial || m->pci_config != MACHINE_PCI_ECAM))
-			loop_arm(m->drain_timer, DRAIN_IDLE_US, DRAIN_IDLE_US);
-		rc = vcpus_start(m, err);
-	}
-	if (rc < 0) {
-		machine_end(m, LACUNA_END_FAILED, 0, "the VM could not be started");
-		if (!m->running) /* else the last vCPU thread does it */
-			eventfd_signal(m->end_fd);
-	}
-	return rc;
-}
-
-void machine_end(struct machine *m, enum lacuna_end_reason reason, int code, const char *message)
-{
-	LOCK_SCOPE(&m->end_lock);
-	if (m->end_reason != LACUNA_END_NONE)
-		return;
-	m->end_reason = reason;
-	m->end_code = code;
-	if (message)
-		snprintf(m->end_message, sizeof(m->end_message), "%s", message);
-	atomic_store(&m->end_us, machine_now_us(m));
-	atomic_store(&m->ending, true);
-	vcpus_kick(m);
-}
-
-void machine_output_lost(struct machine *m, const char *message)
-{
-	LOCK_SCOPE(&m->end_lock);
-	m->end_reason = LACUNA_END_FAILED;
-	m->end_code = 0;
-	snprintf(m->end_message, sizeof(m->end_message), "%s", message);
-}
-
-int machine_wait(struct machine *m, enum lacuna_end_reason *ret_reason, int *ret_code,
-	struct lacuna_error **err)
-{
-	LOCK_SCOPE(&m->lock);
-	if (!m->started)
-		return err_set(err, EINVAL, "the VM has not been started");
-	while (m->running)
-		pthread_cond_wait(&m->stopped, &m->lock);
-	if (!m->waited) {
-		m->waited = true;
-		vcpus_join(m);
-		/* what the guest wrote last */
-		machine_drain_ring(m);
-		devices_stop(m);
-		platform_stop(m);
-		loop_stop(m->loop);
-	}
-	LOCK_SCOPE(&m->end_lock);
-	if (ret_reason)
-		*ret_reason = m->end_reason;
-	if (ret_code)
-		*ret_code = m->end_code;
-	return 0;
-}
-
-void machine_power_button(struct machine *m)
-{
-	ged_power_button(m->ged);
-}
-
-int machine_end_fd(const struct machine *m)
-{
-	return m->end_fd;
-}
-
-const char *machine_end_message(const struct machine *m)
-{
-	return m->end_message;
 }

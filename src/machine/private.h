@@ -56,6 +56,7 @@ struct vcpu {
 #define DRAIN_IDLE_US 500000
 
 struct machine {
+	_Atomic unsigned references; /* owners that have not let go */
 	struct log log;
 	uint64_t start_ns; /* when machine_new was called; times count from here */
 
@@ -102,20 +103,23 @@ struct machine {
 	struct loop_source *drain_timer, *timeout_timer;
 
 	struct match *serial_marker, *console_marker; /* NULL: nobody looks */
-	_Atomic uint64_t marker_us, first_entry_us, end_us;
+	_Atomic uint64_t created_us, started_us, marker_us, first_entry_us, end_us;
 
-	/* the life cycle */
+	/* the life cycle (life.c) */
 	pthread_mutex_t lock;
-	pthread_cond_t stopped;
-	bool started;
-	_Atomic bool waited; /* for, after the last vCPU has ended */
-	unsigned running;    /* vCPU threads that have not ended */
-	_Atomic bool ending;
-	enum lacuna_end_reason end_reason; /* end_lock */
+	pthread_cond_t stopped; /* the last vCPU thread has ended */
+	unsigned running;       /* vCPU threads that have not ended */
+	_Atomic bool waited;    /* for, after the last vCPU has ended */
+	bool started;           /* changes under both locks, so that either is enough to look */
+
+	pthread_mutex_t end_lock; /* guards the rest; atomic is what vCPUs look at without it */
+	pthread_cond_t parking;   /* a vCPU has parked, or may go on */
+	unsigned parked;
+	_Atomic bool pausing, ending;
+	enum lacuna_end_reason end_reason;
 	int end_code;
 	char end_message[256];
-	pthread_mutex_t end_lock;
-	int end_fd;
+	int end_fd; /* readable once the last vCPU has left for good */
 };
 
 /* The machine has ended, but what it printed last could not be written: that is how it ended, then.
@@ -124,12 +128,19 @@ void machine_output_lost(struct machine *m, const char *message);
 
 uint64_t machine_now_us(const struct machine *m);
 
+/* life.c */
+int machine_make_timers(
+	struct machine *m, const struct machine_config *config, struct lacuna_error **err);
+/* A vCPU's thread waits here while the machine pauses. */
+void machine_park(struct machine *m);
+
 /* vcpus.c */
 int vcpus_new(struct machine *m, const struct machine_config *config,
 	const struct boot_entry *entry, const struct kvm_cpuid2 *supported,
 	struct lacuna_error **err);
 int vcpus_start(struct machine *m, struct lacuna_error **err);
-void vcpus_kick(struct machine *m); /* end_lock held */
+void vcpus_kick(struct machine *m); /* end_lock held, as for the next */
+void vcpus_unkick(struct machine *m);
 void vcpus_join(struct machine *m);
 void vcpus_free(struct machine *m);
 void machine_drain_ring(struct machine *m);

@@ -33,6 +33,8 @@ void machine_stats(struct machine *m, struct lacuna_stats *ret)
 		.pci_large_pages = m->window && m->window->large_pages,
 		.pci_buses = m->pci->config.buses,
 		.pci_functions = m->pci->function_count,
+		.created_us = get(&m->created_us),
+		.started_us = get(&m->started_us),
 		.first_entry_us = get(&m->first_entry_us),
 		.marker_us = get(&m->marker_us),
 		.end_us = get(&m->end_us),

@@ -177,6 +177,14 @@ static void install_kick_handler(void)
 	sigaction(kick_signal(), &action, NULL);
 }
 
+/* What the guest has written until now has taken effect when the machine is seen to pause. */
+static void park(struct vcpu *v)
+{
+	machine_drain_ring(v->machine);
+	machine_park(v->machine);
+	kvm_vcpu_was_paused(&v->kvm);
+}
+
 static void *vcpu_thread(void *opaque)
 {
 	struct vcpu *v = opaque;
@@ -186,15 +194,19 @@ static void *vcpu_thread(void *opaque)
 	pthread_setname_np(pthread_self(), name);
 	v->self = pthread_self();
 	/*
-	 * Pairs with vcpus_kick(): it sets `ending` and then looks at `signalable`; we do the
-	 * reverse. So either it sends the signal, or we see `ending` here. A signal between the
-	 * check and KVM_RUN is caught by immediate_exit.
+	 * Pairs with vcpus_kick(): `ending` or `pausing` is set and then `signalable` looked at;
+	 * we do the reverse. So either the signal is sent, or we see why here. A signal between
+	 * the check and KVM_RUN is caught by immediate_exit.
 	 */
 	atomic_store(&v->signalable, true);
 	if (v->kvm.index == 0)
 		atomic_store(&m->first_entry_us, machine_now_us(m));
-	while (!atomic_load(&m->ending) && run_once(v))
-		;
+	while (!atomic_load(&m->ending)) {
+		if (atomic_load(&m->pausing))
+			park(v);
+		else if (!run_once(v))
+			break;
+	}
 	/* Under the lock, so that whoever waits sees the last one go only when it holds nothing any
 	 * more. */
 	LOCK_SCOPE(&m->lock);
@@ -213,6 +225,12 @@ void vcpus_kick(struct machine *m)
 		if (atomic_load(&v->signalable))
 			pthread_kill(v->self, kick_signal());
 	}
+}
+
+void vcpus_unkick(struct machine *m)
+{
+	for (unsigned i = 0; i < m->vcpu_count; i++)
+		kvm_vcpu_unkick(&m->vcpu[i].kvm);
 }
 
 int vcpus_start(struct machine *m, struct lacuna_error **err)

@@ -105,7 +105,7 @@ ParameterizedTest(struct shape *s, window, every_dword, .timeout = 120)
 	cr_assert_eq(m->pci->config.buses, s->buses ? s->buses : m->pci->config.ports + 1);
 	cr_assert_eq(m->pci->config.ports > 0, s->rngs > 31);
 	compare_all(m);
-	machine_free(m);
+	machine_unref(m);
 }
 
 static uint32_t next(uint32_t *seed)
@@ -161,7 +161,7 @@ ParameterizedTest(struct random_case *c, window, equal_after_random_writes, .tim
 			bus_write(&m->mmio, gpa, (uint64_t)value << 32 | next(&seed), size);
 	}
 	compare_all(m);
-	machine_free(m);
+	machine_unref(m);
 }
 
 /* The guest's mapping can't be written even by the host: the live pages are reached through their
@@ -209,5 +209,5 @@ ParameterizedTest(struct zone_case *c, window, zones)
 	/* the gap that reaches the window's end is the largest, so it is never left out */
 	cr_assert_eq(largest, (uint64_t)(c->buses * 256 - c->rngs * 8 - 1) * PAGE);
 	ecam_window_free(w, m->pci);
-	machine_free(m);
+	machine_unref(m);
 }

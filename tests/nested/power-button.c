@@ -41,7 +41,7 @@ int main(int argc, char **argv)
 		struct lacuna_stats stats = { .size = sizeof(stats) };
 		lacuna_vm_stats(vm, &stats);
 		if (!pressed && stats.marker_us != LACUNA_TIME_NEVER) {
-			lacuna_vm_power_button(vm);
+			lacuna_vm_power_button(vm, NULL);
 			pressed = true;
 		}
 	}
