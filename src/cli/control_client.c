@@ -20,6 +20,9 @@ static int control_help(void)
 	       "  get [DEVICE]               print properties of one device, or of all\n"
 	       "  set DEVICE KEY=VALUE...    change properties of a device, such as disk0\n"
 	       "  stats                      print statistics as JSON\n"
+	       "  state                      print created, running, paused or ended\n"
+	       "  pause                      halt the guest\n"
+	       "  resume                     let it go on\n"
 	       "  power-button               press the ACPI power button\n"
 	       "  stop                       end the machine now, as if the power were cut\n");
 	return STATUS_OK;
@@ -112,12 +115,15 @@ static int print_answer(const json_t *answer)
 {
 	json_t *devices = json_object_get(answer, "devices");
 	const json_t *stats = json_object_get(answer, "stats");
+	const char *state = json_string_value(json_object_get(answer, "state"));
 	if (!json_is_true(json_object_get(answer, "ok"))) {
 		const char *why = json_string_value(json_object_get(answer, "error"));
 		return fail("control: %s", why ? why : "refused");
 	}
 	for (void *i = json_object_iter(devices); i; i = json_object_iter_next(devices, i))
 		print_properties(json_object_iter_key(i), json_object_iter_value(i));
+	if (state)
+		printf("%s\n", state);
 	if (stats) {
 		json_dumpf(stats, stdout, JSON_INDENT(2));
 		printf("\n");

@@ -67,17 +67,25 @@ refused "set of what can't be" "control: rng1: nothing of it can be changed" "$L
 refused "unknown request" "control: unknown request; give get, set" "$LACUNA" control "$sock" reboot
 refused "a second machine at that path" "is there already" "$LACUNA" run --serial off --control "$sock"
 check "power-button" ask power-button
+same "state" running "$(ask state)"
+check "pause" ask pause
+same "state when it pauses" paused "$(ask state)"
+check "pause, once more" ask pause
+same "a paused guest makes no exits" "$(ask stats | jq .exits.total)" "$(ask stats | jq .exits.total)"
+check "resume" ask resume
+same "state when it goes on" running "$(ask state)"
+check "resume, once more" ask resume
 
 same "answers come in order" '{"ok":true,"devices":{}}
-{"ok":false,"error":"unknown request; give get, set, stats, power-button or stop"}
+{"ok":false,"error":"unknown request; give get, set, stats, state, pause, resume, power-button or stop"}
 {"ok":true,"devices":{}}' "$(raw 'get rng1\nbogus\nget\n')"
 same "set without arguments" '{"ok":false,"error":"set: give a device and KEY=VALUE"}' "$(raw 'set\nse')"
 same "a word too many" '{"ok":false,"error":"this request takes no argument"}' "$(raw 'stop now\n')"
-same "an empty line" '{"ok":false,"error":"unknown request; give get, set, stats, power-button or stop"}' "$(raw '\n')"
+same "an empty line" '{"ok":false,"error":"unknown request; give get, set, stats, state, pause, resume, power-button or stop"}' "$(raw '\n')"
 same "a zero byte" '{"ok":false,"error":"the request holds a zero byte"}' "$(raw 'stop\0\n')"
 same "a device's name that is no UTF-8" "{\"ok\":false,\"error\":\"no device is called '??'\"}" "$(raw 'get \xff\xfe\n')"
 same "a line too long" '{"ok":false,"error":"the request is too long"}' "$(raw '%04096d' 0)"
-same "the longest line" '{"ok":false,"error":"unknown request; give get, set, stats, power-button or stop"}' "$(raw '%04095d\n' 0)"
+same "the longest line" '{"ok":false,"error":"unknown request; give get, set, stats, state, pause, resume, power-button or stop"}' "$(raw '%04095d\n' 0)"
 
 # Clients that say nothing, half a line, or never read, keep nobody from being served.
 mkfifo "$tmp/hold"

@@ -79,7 +79,7 @@ holds "statistics: keys" '
 	keys == ["coalesced","end","exits","kvm","lacuna","machine","time_us"] and
 	(.machine | keys) == ["memory_bytes","pci","vcpus"] and
 	(.machine.pci | keys) == ["buses","config","functions","large_pages","window"] and
-	(.time_us | keys) == ["end","first_entry","marker"] and
+	(.time_us | keys) == ["created","end","first_entry","marker","started"] and
 	(.exits | keys) == ["by_reason","mmio","pci_config","pio","total"] and
 	(.exits.pci_config | keys) == ["absent","ecam_read","ecam_write","type1_read","type1_write"] and
 	(.exits.pio | keys) == ["cmos","other","reset","serial"] and
@@ -88,7 +88,8 @@ holds "statistics: keys" '
 holds "statistics: the machine" '.machine.vcpus == 2 and .machine.memory_bytes == 67108864 and
 	.machine.pci.config == "both" and .machine.pci.buses == 16 and .machine.pci.functions == 2 and
 	(.machine.pci.large_pages | type) == "boolean"' "$stats"
-holds "statistics: times in order" '.time_us | 0 < .first_entry and .first_entry <= .marker and .marker <= .end' "$stats"
+holds "statistics: times in order" '.time_us | 0 < .created and .created <= .started and
+	.started <= .first_entry and .first_entry <= .marker and .marker <= .end' "$stats"
 holds "statistics: reasons add up to the total" '(.exits.by_reason | add) == .exits.total' "$stats"
 holds "statistics: port and memory exits add up" '.exits |
 	(.pci_config.type1_read + .pci_config.type1_write + (.pio | add)) >= .by_reason.io' "$stats"
