@@ -12,7 +12,8 @@ struct lacuna_error {
 	char *message;
 };
 
-static struct lacuna_error *const nomem = &(struct lacuna_error){
+/* Neither written nor freed; const, so that the library has no writable data here. */
+static struct lacuna_error *const nomem = (struct lacuna_error *)&(const struct lacuna_error){
 	.code = ENOMEM,
 	.message = (char *)"out of memory",
 };
