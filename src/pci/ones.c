@@ -36,6 +36,7 @@ static int make_file(struct lacuna_error **err)
  */
 static bool backed_by_huge_page(const void *start)
 {
+	static const char field[] = "AnonHugePages:";
 	FILE *smaps = fopen("/proc/self/smaps", "re");
 	if (!smaps)
 		return false;
@@ -44,11 +45,15 @@ static bool backed_by_huge_page(const void *start)
 	bool inside = false;
 	unsigned long huge_kib = 0;
 	while (getline(&line, &capacity, smaps) > 0) {
-		unsigned long low, high;
-		if (sscanf(line, "%lx-%lx ", &low, &high) == 2)
-			inside = low <= (uintptr_t)start && (uintptr_t)start < high;
-		else if (inside && sscanf(line, "AnonHugePages: %lu", &huge_kib) == 1)
+		char *end; /* strtoul(): sscanf() would add 80 KiB to a static program */
+		unsigned long low = strtoul(line, &end, 16);
+		if (*end == '-')
+			inside = low <= (uintptr_t)start &&
+				 (uintptr_t)start < strtoul(end + 1, NULL, 16);
+		else if (inside && !strncmp(line, field, strlen(field))) {
+			huge_kib = strtoul(line + strlen(field), NULL, 10);
 			break;
+		}
 	}
 	free(line);
 	fclose(smaps);
