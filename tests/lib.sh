@@ -47,6 +47,20 @@ same() { # NAME EXPECTED ACTUAL
 	if [ "$2" = "$3" ]; then ok "$1"; else not_ok "$1" "expected: $2" "found:    $3"; fi
 }
 
+same_set() { # NAME WANTED FOUND ADD REMOVE: one item a line; ADD and REMOVE say what to do about an item, written % in them
+	local name=$1 missing extra item
+	missing=$(comm -23 <(sort -u <<<"$2") <(sort -u <<<"$3"))
+	extra=$(comm -13 <(sort -u <<<"$2") <(sort -u <<<"$3"))
+	if [ -z "$missing$extra" ]; then
+		ok "$name"
+	else
+		not_ok "$name" "$(
+			while read -r item; do [ -z "$item" ] || echo "${4//%/"$item"}"; done <<<"$missing"
+			while read -r item; do [ -z "$item" ] || echo "${5//%/"$item"}"; done <<<"$extra"
+		)"
+	fi
+}
+
 holds() { # NAME JQ-FILTER FILE: the filter is true of the JSON file
 	local found=missing
 	if jq -e "$2" "$3" >/dev/null 2>&1; then

@@ -1,0 +1,158 @@
+# bash completion for lacuna(1)                                                            -*- shell-script -*-
+# SPDX-License-Identifier: Apache-2.0
+#
+# Commands, options, and the words and keys of their values. tests/cli/completion.sh compares all of it with what the
+# program says; a new option needs its name in _lacuna_options and, if it has a value, a row in _lacuna_value.
+# shellcheck disable=SC2046 # lists of words
+
+# What `lacuna help COMMAND` lists.
+_lacuna_options() { # COMMAND
+	local machine="kernel initrd cmdline add-cmdline cpus memory hugepages disk net balloon pmem rng vsock pci serial
+		console marker timeout"
+	case $1 in
+	run) echo "$machine stats-file control verbose" ;;
+	dump) echo "out $machine" ;;
+	esac
+}
+
+# What may follow an option, or a key of its list: words, keys (with '='), or @file, @folder, @interface.
+_lacuna_value() { # OPTION[.KEY]
+	local end="stdio off pty file= socket= fd= link="
+	case $1 in
+	kernel | initrd | stats-file | control) echo @file ;;
+	out) echo @folder ;;
+	add-cmdline | hugepages) echo "on off" ;;
+	disk) echo "path= readonly= serial= direct= cache= queues= iops= bw= aio= bus=" ;;
+	disk.cache) echo "writeback writethrough" ;;
+	disk.aio) echo "auto io_uring threads" ;;
+	net) echo "passt tap= fd= passt= socket= queues= mac= mtu= bus=" ;;
+	net.tap) echo @interface ;;
+	balloon) echo "size= deflate-on-oom= reporting= bus=" ;;
+	pmem) echo "path= readonly= bus=" ;;
+	rng) echo "bus=" ;;
+	vsock) echo "cid= path= bus=" ;;
+	pci) echo "config= window= buses= ports= pv-bit= pv-bit-15=" ;;
+	pci.config) echo "ecam both type1" ;;
+	pci.window) echo "auto memory trap" ;;
+	pci.buses | pci.ports) echo auto ;;
+	pci.pv-bit) echo off ;;
+	pci.pv-bit-15) echo i-understand ;;
+	serial) echo "$end" ;;
+	console) echo "$end name= bus=" ;;
+	*.readonly | *.direct | *.deflate-on-oom | *.reporting) echo "on off" ;;
+	*.path | *.file | *.socket | *.link | *.passt) echo @file ;;
+	verbose) return 1 ;;
+	*) ;; # a number, a size, a text
+	esac
+}
+
+# Options that may stand without their value.
+_lacuna_may_stand_alone() { # OPTION
+	[[ $1 == hugepages || $1 == balloon || $1 == rng ]]
+}
+
+# The words up to the cursor, with what $COMP_WORDBREAKS has cut up ('--pci=config=ecam', 'fd=3:4') put together again.
+_lacuna_words() { # fills the caller's array `words`
+	local rest=$COMP_LINE i word trimmed
+	words=()
+	for ((i = 0; i <= COMP_CWORD; i++)); do
+		word=${COMP_WORDS[i]}
+		trimmed=${rest#"${rest%%[![:space:]]*}"}
+		if [[ $i -gt 0 && $trimmed == "$rest" ]]; then
+			words[${#words[@]} - 1]+=$word
+		else
+			words+=("$word")
+		fi
+		rest=${trimmed#"$word"}
+	done
+}
+
+# Offers the words that continue $typed; in front of each belongs $before, what of the word is there already.
+_lacuna_offer() { # WORD...
+	local word
+	for word in "$@"; do
+		[[ $word == "$typed"* ]] || continue
+		COMPREPLY+=("$before$word")
+		[[ $word != *= ]] || compopt -o nospace 2>/dev/null
+	done
+}
+
+_lacuna_offer_names() { # compgen's options
+	local name
+	compopt -o filenames 2>/dev/null
+	while IFS= read -r name; do
+		COMPREPLY+=("$before$name")
+	done < <(compgen "$@" -- "$typed")
+}
+
+# Completes $typed as (a part of) the value of an option.
+_lacuna_complete_value() { # OPTION
+	local topic=$1 item=${typed##*,} words
+	words=$(_lacuna_value "$topic") || return
+	if [[ " $words" == *= || $words == *"= "* ]]; then # a list: its last item is in the making
+		before+=${typed%"$item"}
+		typed=$item
+		if [[ $item == *=* ]]; then
+			before+=${item%%=*}=
+			typed=${item#*=}
+			words=$(_lacuna_value "$topic.${item%%=*}")
+		fi
+	fi
+	case $words in
+	@file) _lacuna_offer_names -f ;;
+	@folder) _lacuna_offer_names -d ;;
+	@interface) _lacuna_offer $(cd /sys/class/net 2>/dev/null && printf '%s\n' *) ;;
+	*) _lacuna_offer $words ;;
+	esac
+}
+
+_lacuna_complete() {
+	local current=${words[-1]} command=${words[1]} previous=${words[-2]} option
+	typed=$current
+	if [[ ${#words[@]} -eq 2 ]]; then
+		_lacuna_offer run dump control doctor bench help version
+		[[ $current != -* ]] || _lacuna_offer --help --version
+		return
+	fi
+	case $command in
+	run | dump)
+		option=${previous#--}
+		if [[ $current == --*=* ]]; then
+			option=${current%%=*}
+			before=$option= typed=${current#*=}
+			_lacuna_complete_value "${option#--}"
+		elif [[ $previous == --* && $previous != *=* && $current != --* ]] &&
+			_lacuna_value "$option" >/dev/null; then
+			_lacuna_complete_value "$option"
+			! _lacuna_may_stand_alone "$option" || [[ $current ]] ||
+				_lacuna_offer $(_lacuna_options "$command" | sed -E 's/[a-z-]+/--&/g')
+		elif [[ $command == dump && $current != -* ]]; then
+			_lacuna_offer acpi e820 cmdline pci
+		else
+			_lacuna_offer $(_lacuna_options "$command" | sed -E 's/[a-z-]+/--&/g') --help
+		fi
+		;;
+	control)
+		case ${#words[@]} in
+		3) _lacuna_offer_names -f ;;
+		4) _lacuna_offer get set stats power-button stop ;;
+		esac
+		;;
+	help) [[ ${#words[@]} -gt 3 ]] || _lacuna_offer run dump control doctor bench help version ;;
+	esac
+}
+
+_lacuna() {
+	local words typed before="" IFS=$' \t\n' cut i
+	COMPREPLY=()
+	_lacuna_words
+	_lacuna_complete
+	# readline replaces only what follows the last word break, so the replies begin there.
+	cut=${words[-1]}
+	while [[ $cut && $COMP_WORDBREAKS != *"${cut: -1}"* ]]; do cut=${cut%?}; done
+	for i in "${!COMPREPLY[@]}"; do
+		COMPREPLY[i]=${COMPREPLY[i]#"$cut"}
+	done
+}
+
+complete -F _lacuna lacuna
