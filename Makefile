@@ -2,16 +2,43 @@
 # `make help` lists what can be asked for. Everything is built below $(BUILD); the source tree is never written to.
 
 BUILD   ?= build
-prefix  ?= /usr/local
-DESTDIR ?=
 V       ?= 0
 # one name for one folder, or dependencies recorded under another name are not found
 override BUILD := $(patsubst $(CURDIR)/%,%,$(abspath $(BUILD)))
+export BUILD # an override is not exported by itself, and tests/run would test what is in build/
+
+# What was built is installed and measured as it was built: by its own settings, not those of the caller's environment.
+ifneq ($(MAKECMDGOALS),)
+ifeq ($(filter-out install uninstall size,$(MAKECMDGOALS)),)
+$(eval $(file <$(BUILD)/settings-compile.mk))
+$(eval $(file <$(BUILD)/settings-link.mk))
+endif
+endif
+
 WERROR  ?= 0
 STATIC  ?= 0
 SANITIZE ?=
 
 VERSION := 0.1.0
+# Raised when a program linked with the last version would not run with this one.
+SOVERSION := 0
+soname := liblacuna.so.$(SOVERSION)
+shared := liblacuna.so.$(VERSION)
+
+# where things are installed, by the names of the GNU coding standards
+prefix      ?= /usr/local
+exec_prefix ?= $(prefix)
+bindir      ?= $(exec_prefix)/bin
+libdir      ?= $(exec_prefix)/lib
+includedir  ?= $(prefix)/include
+datarootdir ?= $(prefix)/share
+mandir      ?= $(datarootdir)/man
+docdir      ?= $(datarootdir)/doc/lacuna
+pkgconfigdir ?= $(libdir)/pkgconfig
+bashcompletiondir ?= $(datarootdir)/bash-completion/completions
+zshcompletiondir ?= $(datarootdir)/zsh/site-functions
+DESTDIR     ?=
+INSTALL     ?= install
 
 ifeq ($(origin CC),default)
 CC := gcc
@@ -26,10 +53,10 @@ CFLAGS  ?= -O2 -g
 LDFLAGS ?=
 
 LAC_CPPFLAGS := -D_GNU_SOURCE -Isrc -Iinclude -DLACUNA_VERSION_STRING='"$(VERSION)"'
-LAC_CFLAGS := -std=c17 -pthread -fvisibility=hidden -fno-strict-aliasing \
+LAC_CFLAGS := -std=c17 -pthread -fvisibility=hidden -fno-strict-aliasing -ffunction-sections -fdata-sections \
 	-Wall -Wextra -Wshadow -Wvla -Wmissing-prototypes -Wstrict-prototypes -Wold-style-definition \
 	-Wpointer-arith -Wwrite-strings -Wundef -Wformat=2 -Wno-unused-parameter
-LAC_LDFLAGS := -pthread -Wl,-z,relro,-z,now -Wl,-z,noexecstack
+LAC_LDFLAGS := -pthread -Wl,-z,relro,-z,now -Wl,-z,noexecstack -Wl,--gc-sections
 
 HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection
 ifeq ($(SANITIZE),)
@@ -40,20 +67,33 @@ LAC_LDFLAGS += -fsanitize=$(SANITIZE)
 endif
 LAC_CFLAGS += $(HARDEN)
 
+# The library's objects are made once, for its shared and its static form; everything else is linked into programs.
+LAC_PIC := -fPIE
+PIC := -fPIC -fno-semantic-interposition
+
+PIE := -pie
+# RELR makes 40 KiB of relocations 1 KiB. A static program relocates itself, so that no loader needs to know of it.
+STATIC_PIE := -static-pie -Wl,-z,pack-relative-relocs
 ifeq ($(STATIC),1)
-LAC_CFLAGS  += -fPIE
-LAC_LDFLAGS += -static-pie
-else
-LAC_CFLAGS  += -fPIE
-LAC_LDFLAGS += -pie
+ifneq ($(SANITIZE),)
+$(error STATIC=1 and SANITIZE do not go together: the sanitizers need the shared C library)
+endif
 endif
 ifeq ($(WERROR),1)
 LAC_CFLAGS += -Werror
 endif
 
+ifeq ($(SANITIZE),)
+NO_UNDEFINED := -Wl,-z,defs # the sanitizers' own names are found in the program only
+endif
+# gcc would write its intermediate form again, out of objcopy's reach.
+ifneq ($(findstring -flto,$(CFLAGS)),)
+NO_LTO_OUTPUT := $(if $(findstring clang,$(CC)),,-flinker-output=nolto-rel)
+endif
+
+# what the library needs, and what the program needs besides
 JANSSON := $(shell $(PKG_CONFIG) --libs jansson 2>/dev/null || echo -ljansson)
 URING := $(shell $(PKG_CONFIG) --libs liburing 2>/dev/null || echo -luring)
-LAC_LIBS := $(JANSSON) $(URING)
 
 # --- sources: sorted, found by folder -------------------------------------------------------------------------------
 lib_src := $(sort $(wildcard src/util/*.c src/kvm/*.c src/loop/*.c src/mem/*.c src/backend/*.c src/bus/*.c \
@@ -65,6 +105,7 @@ direct_src := $(sort $(wildcard tests/direct/*.c))
 guest_src := $(sort $(wildcard tests/guest/*.c))
 cli_test_src := $(sort $(wildcard tests/cli/*.c))
 nested_test_src := $(sort $(wildcard tests/nested/*.c))
+example_src := $(sort $(wildcard examples/*.c))
 fw_lib_src := $(sort $(filter-out firmware/probe.c,$(wildcard firmware/*.c)) $(wildcard firmware/*.S))
 
 lib_obj := $(lib_src:%.c=$(BUILD)/obj/%.o) $(blob_src:%.S=$(BUILD)/obj/%.o)
@@ -74,6 +115,8 @@ direct_obj := $(direct_src:%.c=$(BUILD)/obj/%.o)
 fw_lib_obj := $(patsubst %,$(BUILD)/fw/%.o,$(basename $(fw_lib_src)))
 cli_test_bin := $(cli_test_src:%.c=$(BUILD)/%)
 nested_test_bin := $(nested_test_src:%.c=$(BUILD)/%)
+example_bin := $(example_src:%.c=$(BUILD)/%)
+man_page := $(patsubst man/%.scd,$(BUILD)/man/%,$(sort $(wildcard man/*.scd)))
 guest_elf := $(guest_src:tests/guest/%.c=$(BUILD)/tests/guest/%.elf)
 
 ifeq ($(V),1)
@@ -86,41 +129,99 @@ endif
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.SECONDARY:
+# By name: with all of them, make 4.3 makes things again that nothing has changed.
+.SECONDARY: $(patsubst %.c,$(BUILD)/obj/%.o,$(cli_test_src) $(nested_test_src)) $(guest_src:%.c=$(BUILD)/fw/%.o) \
+	$(BUILD)/acpi/dsdt.aml
 
-all: $(BUILD)/lacuna ## build the program and the library (the default)
+all: $(BUILD)/lacuna $(BUILD)/liblacuna.a $(BUILD)/liblacuna.so ## build the program and the library (the default)
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
 	@echo
-	@echo 'Variables: BUILD=dir CC=gcc|clang SANITIZE=address,undefined|thread STATIC=1 WERROR=1 V=1 prefix= DESTDIR='
+	@echo 'Variables: BUILD=dir CC=gcc|clang SANITIZE=address,undefined|thread STATIC=1 WERROR=1 V=1'
+	@echo '           DESTDIR= prefix= bindir= libdir= includedir= mandir= docdir= ...'
 
-# --- the library and the program -------------------------------------------------------------------------------------
-$(BUILD)/liblacuna.a: $(lib_obj)
+# --- settings ------------------------------------------------------------------------------------------------------------
+# Files that change when the flags do, so that what was made by other flags is made again: a sanitizer build never mixes
+# with a plain one in one folder. The second one also changes when a source has come or gone. `make install` takes its
+# settings from them.
+hash := \#
+quote = '$(subst ','\'',$(1))'
+setting = $(call quote,$(1) := $(subst $(hash),\$(hash),$(subst $$,$$$$,$($(1)))))
+settings = printf '%s\n' $(foreach v,$(1),$(call setting,$(v))) $(call quote,$(hash) $(2))
+define keep_settings
+	@mkdir -p $(@D)
+	@$(settings) | cmp -s - $@ || $(settings) > $@
+endef
+
+$(BUILD)/settings-compile.mk: FORCE
+	$(call keep_settings,CC CFLAGS SANITIZE WERROR,$(LAC_CPPFLAGS) $(LAC_CFLAGS) $(PIC))
+
+$(BUILD)/settings-link.mk: FORCE
+	$(call keep_settings,LDFLAGS STATIC,$(LAC_LDFLAGS) $(PIE) $(STATIC_PIE) $(URING) $(JANSSON) \
+		$(lib_obj) $(cli_obj) $(unit_obj) $(direct_obj))
+FORCE:
+
+# --- the library ---------------------------------------------------------------------------------------------------------
+$(lib_obj): private LAC_PIC := $(PIC)
+
+$(BUILD)/obj/%.o: %.c $(BUILD)/settings-compile.mk
+	$(say) CC $<
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(LAC_CPPFLAGS) $(LAC_CFLAGS) $(LAC_PIC) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# For our own tests, which look inside.
+$(BUILD)/liblacuna-internal.a: $(lib_obj) $(BUILD)/settings-link.mk
 	$(say) AR $@
 	$(Q)rm -f $@ && $(AR) rcs $@ $(lib_obj)
 
-$(BUILD)/lacuna: $(cli_obj) $(BUILD)/liblacuna.a
+# One object in which only the public names are left global: our gmem_read or log_debug must not meet an embedder's. The
+# compiler does the linking, since it alone can read its own objects under -flto.
+$(BUILD)/liblacuna.o: $(lib_obj) $(BUILD)/settings-link.mk
 	$(say) LINK $@
-	$(Q)$(CC) $(LAC_CFLAGS) $(CFLAGS) $(LAC_LDFLAGS) $(LDFLAGS) -o $@ $(cli_obj) $(BUILD)/liblacuna.a $(LAC_LIBS)
+	$(Q)$(CC) $(filter-out -pthread -Werror -fsanitize%,$(LAC_CFLAGS)) $(PIC) $(CFLAGS) -r -nostdlib $(NO_LTO_OUTPUT) -o $@ $(lib_obj)
+	$(Q)$(OBJCOPY) --localize-hidden $@
 
-# Recompiles when the flags change, so that a sanitizer build never mixes with a plain one in one folder.
-$(BUILD)/flags: FORCE
+$(BUILD)/liblacuna.a: $(BUILD)/liblacuna.o
+	$(say) AR $@
+	$(Q)rm -f $@ && $(AR) rcs $@ $<
+
+$(BUILD)/$(shared): $(lib_obj) src/api/liblacuna.map $(BUILD)/settings-link.mk
+	$(say) LINK $@
+	$(Q)$(CC) $(LAC_CFLAGS) $(PIC) $(CFLAGS) -shared $(LAC_LDFLAGS) $(NO_UNDEFINED) -Wl,-soname,$(soname) \
+		-Wl,--version-script=src/api/liblacuna.map $(LDFLAGS) -o $@ $(lib_obj) $(URING)
+
+$(BUILD)/$(soname): $(BUILD)/$(shared)
+	$(Q)ln -sf $(shared) $@
+
+$(BUILD)/liblacuna.so: $(BUILD)/$(soname)
+	$(Q)ln -sf $(soname) $@
+
+# --- programs ------------------------------------------------------------------------------------------------------------
+link = $(CC) $(LAC_CFLAGS) $(CFLAGS) $(LAC_LDFLAGS) $(1) $(LDFLAGS) -o $@ $(filter %.o %.a,$^)
+
+$(BUILD)/lacuna: $(cli_obj) $(BUILD)/liblacuna.a $(BUILD)/settings-link.mk
+	$(say) LINK $@
+	$(Q)$(call link,$(if $(filter 1,$(STATIC)),$(STATIC_PIE),$(PIE))) $(URING) $(JANSSON)
+
+# The same objects as a static program, for the figures.
+$(BUILD)/size/lacuna: $(cli_obj) $(BUILD)/liblacuna.a $(BUILD)/settings-link.mk
+	$(say) LINK $@
 	@mkdir -p $(@D)
-	@echo '$(CC) $(LAC_CPPFLAGS) $(LAC_CFLAGS) $(CFLAGS) $(LAC_LDFLAGS) $(LDFLAGS)' | cmp -s - $@ || \
-	 echo '$(CC) $(LAC_CPPFLAGS) $(LAC_CFLAGS) $(CFLAGS) $(LAC_LDFLAGS) $(LDFLAGS)' > $@
-FORCE:
+	$(Q)$(call link,$(STATIC_PIE)) $(URING) $(JANSSON)
 
-$(BUILD)/obj/%.o: %.c $(BUILD)/flags
+# As an embedder would: the compiler's own C, public headers, the static library.
+$(BUILD)/examples/%: examples/%.c $(BUILD)/liblacuna.a $(BUILD)/settings-compile.mk $(BUILD)/settings-link.mk
 	$(say) CC $<
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(LAC_CPPFLAGS) $(LAC_CFLAGS) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) -Iinclude $(LAC_CFLAGS) -std=gnu17 $(LAC_PIC) $(CFLAGS) $(LAC_LDFLAGS) $(PIE) $(LDFLAGS) -MMD -MP \
+		-MF $@.d -MT $@ -o $@ $< $(BUILD)/liblacuna.a $(URING)
 
 # Binary parts (the DSDT and the probe guest) are taken in by .incbin from the build folder.
-$(BUILD)/obj/%.o: %.S $(BUILD)/flags $(BUILD)/acpi/dsdt.aml $(BUILD)/firmware/probe.elf
+$(BUILD)/obj/%.o: %.S $(BUILD)/settings-compile.mk $(BUILD)/acpi/dsdt.aml $(BUILD)/firmware/probe.stripped
 	$(say) AS $<
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(LAC_CPPFLAGS) $(LAC_CFLAGS) $(CFLAGS) -Wa,-I$(BUILD) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(LAC_CPPFLAGS) $(LAC_CFLAGS) $(LAC_PIC) $(CFLAGS) -Wa,-I$(BUILD) -MMD -MP -c -o $@ $<
 
 # --- ACPI source -------------------------------------------------------------------------------------------------------
 $(BUILD)/acpi/%.aml: acpi/%.asl include/abi/layout.h
@@ -158,6 +259,9 @@ endef
 $(BUILD)/firmware/probe.elf: $(BUILD)/fw/firmware/probe.o $(fw_lib_obj) firmware/guest.ld
 	$(fw_link)
 
+$(BUILD)/firmware/probe.stripped: $(BUILD)/firmware/probe.elf
+	$(Q)$(OBJCOPY) --strip-all $< $@
+
 $(BUILD)/tests/guest/%.elf: $(BUILD)/fw/tests/guest/%.o $(fw_lib_obj) firmware/guest.ld
 	$(fw_link)
 
@@ -167,30 +271,30 @@ CRITERION := -lcriterion
 ifneq ($(findstring thread,$(SANITIZE)),)
 CRITERION :=
 shim_obj := $(BUILD)/obj/tests/shim/main.o
-$(unit_obj) $(direct_obj) $(shim_obj): LAC_CPPFLAGS += -Itests/shim
+$(unit_obj) $(direct_obj) $(shim_obj): private LAC_CPPFLAGS += -Itests/shim
 endif
 
-$(BUILD)/tests/unit.bin: $(unit_obj) $(shim_obj) $(BUILD)/liblacuna.a
+$(BUILD)/tests/unit.bin: $(unit_obj) $(shim_obj) $(BUILD)/liblacuna-internal.a $(BUILD)/settings-link.mk
 	$(say) LINK $@
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(LAC_CFLAGS) $(CFLAGS) $(LAC_LDFLAGS) $(LDFLAGS) -o $@ $(unit_obj) $(shim_obj) $(BUILD)/liblacuna.a $(CRITERION) $(LAC_LIBS)
+	$(Q)$(call link,$(PIE)) $(CRITERION) $(URING)
 
-$(BUILD)/tests/direct.bin: $(direct_obj) $(shim_obj) $(BUILD)/liblacuna.a
+$(BUILD)/tests/direct.bin: $(direct_obj) $(shim_obj) $(BUILD)/liblacuna-internal.a $(BUILD)/settings-link.mk
 	$(say) LINK $@
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(LAC_CFLAGS) $(CFLAGS) $(LAC_LDFLAGS) $(LDFLAGS) -o $@ $(direct_obj) $(shim_obj) $(BUILD)/liblacuna.a $(CRITERION) $(LAC_LIBS)
+	$(Q)$(call link,$(PIE)) $(CRITERION) $(URING)
 
-$(BUILD)/tests/cli/%: $(BUILD)/obj/tests/cli/%.o
+$(BUILD)/tests/cli/%: $(BUILD)/obj/tests/cli/%.o $(BUILD)/settings-link.mk
 	$(say) LINK $@
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(LAC_CFLAGS) $(CFLAGS) $(LAC_LDFLAGS) $(LDFLAGS) -o $@ $<
+	$(Q)$(call link,$(PIE))
 
-$(BUILD)/tests/nested/%: $(BUILD)/obj/tests/nested/%.o $(BUILD)/liblacuna.a
+$(BUILD)/tests/nested/%: $(BUILD)/obj/tests/nested/%.o $(BUILD)/liblacuna-internal.a $(BUILD)/settings-link.mk
 	$(say) LINK $@
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(LAC_CFLAGS) $(CFLAGS) $(LAC_LDFLAGS) $(LDFLAGS) -o $@ $^ $(LAC_LIBS)
+	$(Q)$(call link,$(PIE)) $(URING)
 
-tests: $(BUILD)/lacuna $(BUILD)/tests/unit.bin $(BUILD)/tests/direct.bin $(guest_elf) $(cli_test_bin) $(nested_test_bin) ## build every test program
+tests: all $(BUILD)/tests/unit.bin $(BUILD)/tests/direct.bin $(guest_elf) $(cli_test_bin) $(nested_test_bin) $(example_bin) ## build every test program
 
 setup: ## install what building, running and testing need (Debian packages)
 	$(Q)tools/setup
@@ -232,28 +336,69 @@ lint: check-layers ## layers, clang-format, clang-tidy, cppcheck, shellcheck
 ci: ## what the server runs: lint, sanitizers, both compilers, all tests
 	$(Q).ci/run
 
-man: $(BUILD)/man/lacuna.1 ## build the manual page (needs scdoc)
+size: $(BUILD)/size/lacuna all ## print the sizes of program and library and count the public symbols
+	$(Q)tools/size
 
-$(BUILD)/man/%.1: man/%.1.scd
+# --- installation --------------------------------------------------------------------------------------------------------
+man: $(man_page) ## build the manual pages (needs scdoc)
+
+$(BUILD)/man/%: man/%.scd
 	$(say) MAN $@
 	@mkdir -p $(@D)
 	$(Q)scdoc < $< > $@
 
-install: $(BUILD)/lacuna $(BUILD)/man/lacuna.1 ## install below $(DESTDIR)$(prefix)
-	install -D -m 755 $(BUILD)/lacuna $(DESTDIR)$(prefix)/bin/lacuna
-	install -D -m 644 $(BUILD)/liblacuna.a $(DESTDIR)$(prefix)/lib/liblacuna.a
-	install -D -m 644 -t $(DESTDIR)$(prefix)/include/lacuna $(sort $(wildcard include/lacuna/*.h))
-	install -D -m 644 $(BUILD)/man/lacuna.1 $(DESTDIR)$(prefix)/share/man/man1/lacuna.1
-	install -D -m 644 -t $(DESTDIR)$(prefix)/share/doc/lacuna README.md CHANGELOG.md LICENSE
+# A package is named only where it exists, or every use of ours would fail.
+ifeq ($(shell $(PKG_CONFIG) --exists liburing 2>/dev/null && echo yes),yes)
+uring_requires := liburing
+else
+uring_libs := -luring
+endif
 
-uninstall: ## remove what install put there
-	rm -f $(DESTDIR)$(prefix)/bin/lacuna $(DESTDIR)$(prefix)/share/man/man1/lacuna.1
-	rm -f $(DESTDIR)$(prefix)/lib/liblacuna.a
-	rm -rf $(DESTDIR)$(prefix)/include/lacuna $(DESTDIR)$(prefix)/share/doc/lacuna
+# Its text depends on where it is to be installed; its objects don't. A file made by root can be replaced by its user.
+$(BUILD)/lacuna.pc: lacuna.pc.in FORCE
+	@mkdir -p $(@D)
+	$(Q)sed -e 's|@prefix@|$(prefix)|' -e 's|@exec_prefix@|$(patsubst $(prefix)%,$${prefix}%,$(exec_prefix))|' \
+		-e 's|@libdir@|$(patsubst $(exec_prefix)/%,$${exec_prefix}/%,$(libdir))|' \
+		-e 's|@includedir@|$(patsubst $(prefix)/%,$${prefix}/%,$(includedir))|' -e 's|@version@|$(VERSION)|' \
+		-e 's|@requires@|$(uring_requires)|' -e 's|@libs@|$(uring_libs)|' $< > $@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv -f $@.new $@; fi
+# rows of MODE|FILE|TARGET: what `install` puts there and `uninstall` takes away
+place = $(foreach f,$(2),$(1)|$(f)|$(3)/$(notdir $(f)))
+installed := \
+	$(call place,755,$(BUILD)/lacuna,$(bindir)) \
+	$(call place,755,$(BUILD)/$(shared),$(libdir)) \
+	$(call place,link,$(BUILD)/$(soname) $(BUILD)/liblacuna.so,$(libdir)) \
+	$(call place,644,$(BUILD)/liblacuna.a,$(libdir)) \
+	$(call place,644,$(BUILD)/lacuna.pc,$(pkgconfigdir)) \
+	$(call place,644,$(sort $(wildcard include/lacuna/*.h)),$(includedir)/lacuna) \
+	$(foreach m,$(man_page),$(call place,644,$(m),$(mandir)/man$(subst .,,$(suffix $(m))))) \
+	644|completions/lacuna.bash|$(bashcompletiondir)/lacuna \
+	$(call place,644,completions/_lacuna,$(zshcompletiondir)) \
+	$(call place,644,README.md CHANGELOG.md LICENSE,$(docdir)) \
+	$(call place,644,$(sort $(wildcard docs/*.md)),$(docdir)/docs) \
+	$(call place,644,$(sort $(wildcard examples/*.[ch] examples/*.md)),$(docdir)/examples)
+define newline
+
+
+endef
+row = $(word $(1),$(subst |, ,$(2)))
+install_row = $(if $(filter link,$(call row,1,$(1))),cp -P --remove-destination $(call row,2,$(1)) "$(DESTDIR)$(call row,3,$(1))",\
+	$(INSTALL) -m $(call row,1,$(1)) $(call row,2,$(1)) "$(DESTDIR)$(call row,3,$(1))")
+folders := $(sort $(foreach r,$(installed),$(patsubst %/,%,$(dir $(call row,3,$(r))))))
+
+install: all man $(BUILD)/lacuna.pc ## install below $(DESTDIR)$(prefix) what was built, with the flags it was built with
+	$(INSTALL) -d $(foreach f,$(folders),"$(DESTDIR)$(f)")
+	$(foreach r,$(installed),$(call install_row,$(r))$(newline)	)
+
+uninstall: ## remove what install put there, and folders of our own that are then empty
+	rm -f $(foreach r,$(installed),"$(DESTDIR)$(call row,3,$(r))")
+	for folder in $(docdir)/examples $(docdir)/docs $(docdir) $(includedir)/lacuna; do \
+		[ ! -d "$(DESTDIR)$$folder" ] || rmdir --ignore-fail-on-non-empty "$(DESTDIR)$$folder"; done
 
 clean: ## remove the build folder
 	rm -rf $(BUILD)
 
-.PHONY: flags-hosted flags-guest all help man tests setup run check check-unit check-direct check-nested check-cli check-layers lint ci install uninstall clean FORCE
+.PHONY: flags-hosted flags-guest all help man size tests setup run check check-unit check-direct check-nested check-cli \
+	check-layers lint ci install uninstall clean FORCE
 
 -include $(shell find $(BUILD) -type f -name '*.d' 2>/dev/null)

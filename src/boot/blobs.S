@@ -12,7 +12,7 @@ boot_dsdt_end:
 	.globl	boot_probe_start, boot_probe_end
 	.hidden	boot_probe_start, boot_probe_end
 boot_probe_start:
-	.incbin	"firmware/probe.elf"
+	.incbin	"firmware/probe.stripped"
 boot_probe_end:
 
 	.section .note.GNU-stack, "", @progbits
