@@ -321,6 +321,9 @@ check-nested: tests ## stock guests only
 check-cli: tests ## black-box tests of the command line only
 	$(Q)tests/run cli
 
+check-api: tests ## the library as a product: names, headers, an installed copy (no KVM)
+	$(Q)tests/run api
+
 check-layers: ## an #include may point to a lower layer only
 	$(Q)tools/check-layers
 
@@ -398,7 +401,7 @@ uninstall: ## remove what install put there, and folders of our own that are the
 clean: ## remove the build folder
 	rm -rf $(BUILD)
 
-.PHONY: flags-hosted flags-guest all help man size tests setup run check check-unit check-direct check-nested check-cli \
+.PHONY: flags-hosted flags-guest all help man size tests setup run check check-unit check-direct check-nested check-cli check-api \
 	check-layers lint ci install uninstall clean FORCE
 
 -include $(shell find $(BUILD) -type f -name '*.d' 2>/dev/null)
