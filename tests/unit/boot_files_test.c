@@ -3,13 +3,12 @@
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "boot/image.h"
 #include "boot_fixture.h"
+#include "folder_fixture.h"
 #include "util/bytes.h"
 
 #define MAGIC(offset, string, name)                      \
@@ -108,25 +107,14 @@ ParameterizedTestParameters(boot_files, paths)
 	return CASES(c);
 }
 
-static void put_file(const char *name, const void *data, size_t len, mode_t mode)
-{
-	FILE *f = fopen(name, "w");
-	cr_assert_not_null(f);
-	cr_assert_eq(fwrite(data, 1, len, f), len);
-	cr_assert_eq(fclose(f), 0);
-	cr_assert_eq(chmod(name, mode), 0);
-}
-
 ParameterizedTest(struct path_case *c, boot_files, paths)
 {
 	uint8_t image[BZ_SIZE];
-	char folder[] = "/tmp/lacuna-unit-XXXXXX", message[256];
+	char message[256];
 	struct boot_entry entry;
 	struct gmem *mem = ram_new(64 * MIB);
 	bz_make(image);
-	cr_assert_not_null(mkdtemp(folder));
-	cr_assert_eq(chdir(folder), 0);
-	cr_assert_eq(chmod(".", 0755), 0);
+	folder_enter();
 	put_file("good", image, sizeof(image), 0644);
 	put_file("empty", "", 0, 0644);
 	put_file("secret", image, sizeof(image), 0);
@@ -141,12 +129,7 @@ ParameterizedTest(struct path_case *c, boot_files, paths)
 	cr_assert_eq(seteuid(uid), 0);
 	cr_expect_eq(rc, c->rc);
 	cr_expect(strstr(message, c->message) == message, "%s", message);
-
-	static const char *const names[] = { "good", "empty", "secret", "fifo" };
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		unlink(names[i]);
-	rmdir("folder");
-	cr_expect_eq(rmdir(folder), 0);
+	folder_leave();
 	gmem_free(mem);
 }
 
