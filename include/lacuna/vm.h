@@ -37,9 +37,9 @@ LACUNA_API void lacuna_config_free(struct lacuna_config *config);
 /**
  * Sets @key as the command line's --@key does (lacuna(1)): "kernel", "initrd", "cmdline", "cpus",
  * "memory", "hugepages", "disk", "console", "net", "rng", "balloon", "pmem", "vsock", "serial",
- * "pci", "marker", "timeout", "add-cmdline". Keys that make devices may be given again and again;
- * any other is refused the second time (-EEXIST), and a second balloon or vsock by lacuna_vm_new().
- * -EINVAL: unknown key or bad value. Strings are copied. One thread at a time.
+ * "pci", "marker", "timeout", "add-cmdline". Keys that make devices, and "initrd", may be given
+ * again and again; any other is refused the second time (-EEXIST), and a second balloon or vsock by
+ * lacuna_vm_new(). -EINVAL: unknown key or bad value. Strings are copied. One thread at a time.
  */
 LACUNA_API int lacuna_config_set(struct lacuna_config *config, const char *key, const char *value,
 	struct lacuna_error **err);

@@ -9,6 +9,7 @@
 
 #include "boot/e820.h"
 #include "mem/gmem.h"
+#include "util/log.h"
 
 enum boot_mode {
 	BOOT_MODE_LONG64, /* Linux 64-bit protocol (Documentation/arch/x86/boot.rst, "64-bit Boot
@@ -35,21 +36,31 @@ struct boot_entry {
 	gpa_t page_table; /* CR3; BOOT_MODE_LONG64 only: identity map of the first 4 GiB at least */
 };
 
+/* A file or directory that the guest is given: by its path, or by an open descriptor. */
+struct boot_file {
+	char *path; /* NULL: @fd, which stays its owner's and is read from its beginning */
+	int fd;
+};
+
 struct boot_source {
 	const char *kernel_path; /* NULL: kernel_image is used */
 	const void *kernel_image;
 	size_t kernel_image_size;
-	const char *initrd_path; /* or NULL */
-	const char *cmdline;     /* never NULL */
+	const struct boot_file *initrds; /* handed over one after the other */
+	size_t initrd_count;
+	const char *cmdline; /* never NULL */
 	const struct e820 *e820;
 	gpa_t rsdp; /* 0: no ACPI tables */
+	struct log log;
 };
 
 /*
  * Recognises the kernel by content (bzImage, ELF64 with or without PVH note), places it, the
  * initrd, the command line, page tables and the handed-over structures in @mem. Called before any
  * vCPU runs. Errors name the file, what was found in it and what is accepted: -ENOENT..., -ENOEXEC
- * (not a kernel we know), -EFBIG (does not fit in RAM), -EINVAL (truncated, corrupt).
+ * (not a kernel we know), -EFBIG (does not fit in RAM), -EINVAL (truncated, corrupt). Initrds that
+ * are directories become archives on the way (boot/cpio.h); what is likely a mistake in them is
+ * a warning.
  */
 int boot_load(const struct boot_source *src, const struct gmem *mem, struct boot_entry *ret,
 	struct lacuna_error **err);

@@ -10,39 +10,49 @@
 #include "util/err.h"
 #include "util/fd.h"
 
-static int open_file(struct image *ret, const char *path, struct lacuna_error **err)
+int image_open_path(const char *path, struct lacuna_error **err)
 {
 	/* O_NONBLOCK so that a FIFO without a writer is refused below instead of waited for */
-	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0)
-		return err_errno(err, "open");
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	return fd < 0 ? err_errno(err, "open") : fd;
+}
+
+static int check(const struct image *image, struct lacuna_error **err)
+{
+	return image->size ? 0 : err_set(err, EINVAL, "is empty");
+}
+
+int image_open_fd(struct image *ret, int fd, struct lacuna_error **err)
+{
+	AUTO_CLOSE int own = fd;
 	struct stat st;
-	if (fstat(fd, &st) < 0)
+	if (fstat(own, &st) < 0)
 		return err_errno(err, "stat");
 	if (S_ISDIR(st.st_mode))
 		return err_set(err, EISDIR, "is a directory: name a file in it");
 	if (!S_ISREG(st.st_mode))
 		return err_set(err, EINVAL, "is not a regular file: copy its content to one");
-	ret->size = (uint64_t)st.st_size;
-	ret->fd = TAKE_FD(fd);
+	const struct image image = { .fd = own, .size = (uint64_t)st.st_size };
+	int rc = check(&image, err);
+	if (rc < 0)
+		return rc;
+	*ret = image;
+	(void)TAKE_FD(own);
 	return 0;
 }
 
 int image_open(struct image *ret, const char *path, const void *data, size_t size,
 	struct lacuna_error **err)
 {
-	struct image image = { .fd = -1, .data = data, .size = size };
 	if (path) {
-		int rc = open_file(&image, path, err);
-		if (rc < 0)
-			return rc;
+		int fd = image_open_path(path, err);
+		return fd < 0 ? fd : image_open_fd(ret, fd, err);
 	}
-	if (!image.size) {
-		image_close(&image);
-		return err_set(err, EINVAL, "is empty");
-	}
-	*ret = image;
-	return 0;
+	const struct image image = { .fd = -1, .data = data, .size = size };
+	int rc = check(&image, err);
+	if (rc == 0)
+		*ret = image;
+	return rc;
 }
 
 void image_close(struct image *image)

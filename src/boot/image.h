@@ -9,6 +9,10 @@
 
 #include "mem/gmem.h"
 
+/* Opens a file, or whatever has that name, for reading without waiting for anything. Returns the
+ * descriptor, the caller's, or -errno. */
+int image_open_path(const char *path, struct lacuna_error **err);
+
 struct image {
 	int fd; /* -1: bytes in memory */
 	const uint8_t *data;
@@ -19,6 +23,8 @@ struct image {
  * -EINVAL if it is empty. */
 int image_open(struct image *ret, const char *path, const void *data, size_t size,
 	struct lacuna_error **err);
+/* The same of an open descriptor, which becomes the image's also after an error. */
+int image_open_fd(struct image *ret, int fd, struct lacuna_error **err);
 void image_close(struct image *image);
 
 /* Reads exactly [offset, offset+len): -EINVAL if the image ends before. */

@@ -41,6 +41,13 @@ int elf_load(const struct image *image, const struct gmem *mem, struct kernel *r
 	struct lacuna_error **err);
 
 /*
+ * Places the initrds above @kernel, as high as it goes, and reads them to there. Errors of
+ * image_open(), tree_read() and cpio_write(); -EFBIG if they do not fit.
+ */
+int initrd_load(const struct boot_source *src, const struct kernel *kernel, const struct gmem *mem,
+	struct initrd *ret, struct lacuna_error **err);
+
+/*
  * Looks in the notes at [offset, offset+size) for XEN_ELFNOTE_PHYS32_ENTRY: 1 and the address, 0 if
  * it is not there, -EINVAL if the notes are broken.
  */

@@ -12,7 +12,9 @@
 const struct opt machine_opts[] = {
 	{ "kernel", "FILE", "the built-in probe guest",
 		.help = "bzImage, or vmlinux with or without a PVH note" },
-	{ "initrd", "FILE", "none", .help = "initial RAM disk" },
+	{ "initrd", "FILE|DIR", "none", .many = true,
+		.help = "initial RAM disk: an archive, or a directory that is made into one;\n"
+			"several are unpacked one after the other" },
 	{ "cmdline", "TEXT", "console=ttyS0 or hvc0", .help = "kernel command line" },
 	{ "add-cmdline", "on|off", "on",
 		.help = "add 'reserve=0xcf8,8 pci=noearly', which spares Linux futile\n"

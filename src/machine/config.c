@@ -20,7 +20,7 @@
 
 struct option {
 	const char *key;
-	bool makes_device;
+	bool many; /* may be given again */
 	int (*set)(struct machine_config *config, const char *key, const char *value,
 		struct lacuna_error **err);
 };
@@ -87,10 +87,22 @@ static int set_kernel(struct machine_config *config, const char *key, const char
 	return set_path(&config->kernel, key, value, err);
 }
 
-static int set_initrd(struct machine_config *config, const char *key, const char *value,
+static int add_initrd(struct machine_config *config, const char *key, const char *value,
 	struct lacuna_error **err)
 {
-	return set_path(&config->initrd, key, value, err);
+	struct boot_file file = { .fd = -1 };
+	int rc = set_path(&file.path, key, value, err);
+	if (rc < 0)
+		return rc;
+	struct boot_file *initrds =
+		reallocarray(config->initrds, config->initrd_count + 1, sizeof(*initrds));
+	if (!initrds) {
+		free(file.path);
+		return err_nomem(err);
+	}
+	config->initrds = initrds;
+	initrds[config->initrd_count++] = file;
+	return 0;
 }
 
 static int set_cmdline(struct machine_config *config, const char *key, const char *value,
@@ -323,7 +335,7 @@ static const struct option options[] = {
 	{ "cpus", false, set_cpus },
 	{ "disk", true, add_device },
 	{ "hugepages", false, set_hugepages },
-	{ "initrd", false, set_initrd },
+	{ "initrd", true, add_initrd },
 	{ "kernel", false, set_kernel },
 	{ "marker", false, set_marker },
 	{ "memory", false, set_memory },
@@ -359,7 +371,9 @@ void machine_config_done(struct machine_config *config)
 	}
 	free(config->devices);
 	free(config->kernel);
-	free(config->initrd);
+	for (size_t i = 0; i < config->initrd_count; i++)
+		free(config->initrds[i].path);
+	free(config->initrds);
 	free(config->cmdline);
 	chardev_end_done(&config->serial);
 	free(config->marker);
@@ -373,7 +387,7 @@ int machine_config_set(struct machine_config *config, const char *key, const cha
 		const struct option *o = &options[i];
 		if (strcmp(o->key, key))
 			continue;
-		if (!o->makes_device && config->given >> i & 1)
+		if (!o->many && config->given >> i & 1)
 			return err_set(err, EEXIST, "%s: given twice", key);
 		int rc = o->set(config, key, value, err);
 		if (rc == 0)
@@ -385,7 +399,7 @@ int machine_config_set(struct machine_config *config, const char *key, const cha
 
 int machine_config_check(const struct machine_config *config, struct lacuna_error **err)
 {
-	if (config->initrd && !config->kernel)
+	if (config->initrd_count && !config->kernel)
 		return err_set(err, EINVAL,
 			"initrd: the built-in probe guest takes none; give a kernel too");
 	if (config->hugepages && config->memory % (2 * MIB))

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "backend/chardev_end.h"
+#include "boot/boot.h"
 #include "util/log.h"
 
 #define MACHINE_CPUS_MAX   254 /* every APIC id fits the 8 bits of an IOAPIC or MSI destination */
@@ -43,9 +44,11 @@ struct machine_config {
 	uint64_t memory; /* bytes, a multiple of 4 KiB */
 	bool hugepages;
 
-	char *kernel, *initrd; /* NULL: the built-in probe guest; none */
-	char *cmdline;         /* the user's part; NULL: none given */
-	bool add_cmdline;      /* lacuna adds what suits its machine */
+	char *kernel;              /* NULL: the built-in probe guest */
+	struct boot_file *initrds; /* in the order given */
+	size_t initrd_count;
+	char *cmdline;    /* the user's part; NULL: none given */
+	bool add_cmdline; /* lacuna adds what suits its machine */
 
 	struct chardev_end serial;
 	bool console_stdio; /* a port of the virtio console has standard input and output */
@@ -74,7 +77,7 @@ void machine_config_done(struct machine_config *config);
 
 /*
  * Sets one option. -EINVAL: no such key, or a value that is not of its form; -ERANGE; -EEXIST: the
- * second time for a key that makes no device. After an error @config is as it was.
+ * second time for a key that may be given once only. After an error @config is as it was.
  */
 int machine_config_set(struct machine_config *config, const char *key, const char *value,
 	struct lacuna_error **err);

@@ -111,7 +111,7 @@ int file_new(const void *data, size_t len, uint64_t size, char ret_path[32])
 	return fd;
 }
 
-static int load(const struct gmem *mem, struct boot_source src, struct boot_entry *ret,
+int boot_source(const struct gmem *mem, struct boot_source src, struct boot_entry *ret,
 	char ret_message[256])
 {
 	struct lacuna_error *err = NULL;
@@ -135,10 +135,11 @@ int boot_image(const struct gmem *mem, const void *image, size_t size, const cha
 	struct boot_source src = {
 		.kernel_image = copy,
 		.kernel_image_size = size,
-		.initrd_path = initrd_path,
+		.initrds = &(struct boot_file){ (char *)initrd_path, -1 },
+		.initrd_count = initrd_path != NULL,
 		.cmdline = cmdline,
 	};
-	int rc = load(mem, src, ret, ret_message);
+	int rc = boot_source(mem, src, ret, ret_message);
 	free(copy);
 	return rc;
 }
@@ -148,8 +149,9 @@ int boot_file(const struct gmem *mem, const char *path, const char *initrd_path,
 {
 	struct boot_source src = {
 		.kernel_path = path,
-		.initrd_path = initrd_path,
+		.initrds = &(struct boot_file){ (char *)initrd_path, -1 },
+		.initrd_count = initrd_path != NULL,
 		.cmdline = cmdline,
 	};
-	return load(mem, src, ret, ret_message);
+	return boot_source(mem, src, ret, ret_message);
 }

@@ -50,6 +50,10 @@ int boot_image(const struct gmem *mem, const void *image, size_t size, const cha
 int boot_file(const struct gmem *mem, const char *path, const char *initrd_path,
 	const char *cmdline, struct boot_entry *ret, char ret_message[256]);
 
+/* boot_load of a source that lacks a map and ACPI tables, of which the fixture has some. */
+int boot_source(const struct gmem *mem, struct boot_source src, struct boot_entry *ret,
+	char ret_message[256]);
+
 #define TEST_RSDP 0xe0000
 
 #endif

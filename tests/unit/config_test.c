@@ -119,7 +119,6 @@ Test(config, stores)
 		{ "memory", "5G" },
 		{ "hugepages", "on" },
 		{ "kernel", "vmlinuz" },
-		{ "initrd", "initrd.img" },
 		{ "cmdline", "" },
 		{ "add-cmdline", "off" },
 		{ "serial", "fd=3:4" },
@@ -141,7 +140,6 @@ Test(config, stores)
 	cr_expect_eq(c.memory, 5 * GIB);
 	cr_expect(c.hugepages && !c.add_cmdline);
 	cr_expect_str_eq(c.kernel, "vmlinuz");
-	cr_expect_str_eq(c.initrd, "initrd.img");
 	cr_expect_str_eq(c.cmdline, "");
 	cr_expect_str_eq(c.marker, "up");
 	cr_expect_eq(c.serial.kind, CHARDEV_FD);
@@ -196,6 +194,25 @@ Test(config, devices_keep_their_order)
 		cr_expect_str_eq(c.devices[i].option, set[i][0]);
 		cr_expect_str_eq(c.devices[i].text, set[i][1]);
 	}
+	machine_config_done(&c);
+}
+
+Test(config, initrds_keep_their_order)
+{
+	static const char *const names[] = { "base.img", "./rootfs", "base.img" };
+	struct machine_config c;
+	machine_config_init(&c);
+	cr_assert_eq(machine_config_set(&c, "kernel", "vmlinuz", NULL), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		cr_assert_eq(machine_config_set(&c, "initrd", names[i], NULL), 0);
+		cr_expect_eq(machine_config_set(&c, "initrd", "", NULL), -EINVAL);
+	}
+	cr_assert_eq(c.initrd_count, ARRAY_SIZE(names));
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		cr_expect_str_eq(c.initrds[i].path, names[i]);
+		cr_expect_eq(c.initrds[i].fd, -1);
+	}
+	cr_expect_eq(machine_config_check(&c, NULL), 0);
 	machine_config_done(&c);
 }
 
