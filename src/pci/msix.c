@@ -69,11 +69,11 @@ int msix_init(struct pci_function *f, unsigned count, unsigned bar, uint32_t tab
 	m->pba = calloc(1, m->pba_size);
 	m->vector = calloc(count, sizeof(*m->vector));
 	f->msix = m;
+	for (unsigned i = 0; m->vector && i < count; i++) /* or msix_free() would close what 0 is */
+		m->vector[i].fd = m->vector[i].gsi = -1;
 	if (!m->table || !m->pba || !m->vector)
 		return err_nomem(err); /* freed by pci_function_done() */
 	clear_table(m);
-	for (unsigned i = 0; i < count; i++)
-		m->vector[i].fd = m->vector[i].gsi = -1;
 	uint8_t body[MSIX_CAP_SIZE - 2];
 	store_le16(body, (uint16_t)(count - 1));
 	store_le32(body + MSIX_TABLE - 2, table_offset | bar);
