@@ -36,8 +36,11 @@ int kvm_vcpu_init(
 	vcpu->fd = ioctl(vm->fd, KVM_CREATE_VCPU, (unsigned long)index);
 	if (vcpu->fd < 0)
 		return err_errno(err, "create vCPU %u", index);
-	if (vm->stats)
+	if (vm->stats) {
 		vcpu->stats_fd = kvm_stats_open(vcpu->fd);
+		if (vcpu->stats_fd < 0)
+			return err_errno(err, "statistics of vCPU %u", index);
+	}
 	void *run =
 		mmap(NULL, (size_t)vm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
 	if (run == MAP_FAILED)

@@ -297,7 +297,7 @@ int vcpus_new(struct machine *m, const struct machine_config *config,
 	if (!m->vcpu)
 		return err_nomem(err);
 	for (unsigned i = 0; i < config->cpus; i++)
-		m->vcpu[i].kvm.fd = -1;
+		m->vcpu[i].kvm.fd = m->vcpu[i].kvm.stats_fd = -1;
 	m->vcpu_count = config->cpus;
 	for (unsigned i = 0; i < config->cpus; i++) {
 		int rc = vcpu_new(m, i, config, entry, supported, err);
