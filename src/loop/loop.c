@@ -168,6 +168,8 @@ int loop_start(struct loop *loop, struct lacuna_error **err)
 void loop_stop(struct loop *loop)
 {
 	pthread_t thread;
+	if (!loop)
+		return;
 	{
 		LOCK_SCOPE(&loop->lock);
 		loop->stop = true;

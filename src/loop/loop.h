@@ -24,7 +24,7 @@ int loop_new(struct loop **ret, struct lacuna_error **err);
 void loop_free(struct loop *loop);
 
 /* The thread blocks all signals. Stopping waits for the callback under way; a stopped loop can't be
- * started again. */
+ * started again. loop_stop(NULL) is fine. */
 int loop_start(struct loop *loop, struct lacuna_error **err);
 void loop_stop(struct loop *loop);
 
