@@ -47,6 +47,13 @@ static void unmap_window(struct machine *m, unsigned first_slot)
 	m->window = NULL;
 }
 
+/* What the host can't do, window=auto does without. A host that has just run out of something will
+ * have it later; a machine that is slow for good, by chance, is not what was asked for. */
+static bool ran_out(int rc)
+{
+	return rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE;
+}
+
 int window_new(struct machine *m, const struct machine_config *config, unsigned slot,
 	struct lacuna_error **err)
 {
@@ -57,7 +64,9 @@ int window_new(struct machine *m, const struct machine_config *config, unsigned 
 	if (rc == 0)
 		return 0;
 	unmap_window(m, slot);
-	if (config->pci.window == MACHINE_WINDOW_MEMORY) {
+	if (ran_out(rc)) {
+		rc = err_set(err, -rc, "%s", lacuna_error_message(why));
+	} else if (config->pci.window == MACHINE_WINDOW_MEMORY) {
 		rc = err_set(err, -rc, "pci window=memory: %s; use window=auto",
 			lacuna_error_message(why));
 	} else {
