@@ -165,9 +165,9 @@ static int too_few_descriptors(size_t devices, size_t needed, struct lacuna_erro
 static int check_descriptors(const struct machine *m, struct lacuna_error **err)
 {
 	struct rlimit limit;
-	int lowest = fcntl(m->end_fd, F_DUPFD_CLOEXEC, 0);
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+	if (!m->pci->vector_count || getrlimit(RLIMIT_NOFILE, &limit) < 0)
 		return 0;
+	int lowest = fcntl(m->end_fd, F_DUPFD_CLOEXEC, 0);
 	size_t in_use = lowest < 0 ? limit.rlim_cur : (size_t)lowest;
 	size_t needed = in_use + m->pci->vector_count;
 	fd_close(&lowest);
