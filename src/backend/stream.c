@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
@@ -53,15 +54,13 @@ void stream_want(struct stream *s, bool on)
 int stream_watch(struct stream *s, struct loop *loop, loop_fd_fn fn, loop_fn timer_fn, void *opaque,
 	struct lacuna_error **err)
 {
-	struct lacuna_error *why = NULL;
-	int rc = loop_add_fd(loop, s->fd, s->idle, fn, opaque, &s->source, &why);
+	int rc = loop_add_fd(loop, s->fd, s->idle, fn, opaque, &s->source, NULL);
 	if (rc == -EPERM) {
 		s->is_timer = true;
 		rc = loop_add_timer(loop, timer_fn, opaque, &s->source, err);
 	} else if (rc) {
-		err_set(err, -rc, "%s", lacuna_error_message(why));
+		err_set(err, -rc, "event loop: %s", strerrordesc_np(-rc));
 	}
-	lacuna_error_free(why);
 	return rc;
 }
 
