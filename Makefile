@@ -93,7 +93,10 @@ endif
 
 # what the library needs, and what the program needs besides
 JANSSON := $(shell $(PKG_CONFIG) --libs jansson 2>/dev/null || echo -ljansson)
-URING := $(shell $(PKG_CONFIG) --libs liburing 2>/dev/null || echo -luring)
+# disks; what unpacks kernels, and what names them in the cache
+lib_packages := liburing zlib liblzma libzstd liblz4 nettle
+lib_names := -luring -lz -llzma -lzstd -llz4 -lnettle
+LIB_LIBS := $(shell $(PKG_CONFIG) --libs $(lib_packages) 2>/dev/null || echo $(lib_names))
 
 # --- sources: sorted, found by folder -------------------------------------------------------------------------------
 lib_src := $(sort $(wildcard src/util/*.c src/kvm/*.c src/loop/*.c src/mem/*.c src/backend/*.c src/bus/*.c \
@@ -158,7 +161,7 @@ $(BUILD)/settings-compile.mk: FORCE
 	$(call keep_settings,CC CFLAGS SANITIZE WERROR,$(LAC_CPPFLAGS) $(LAC_CFLAGS) $(PIC))
 
 $(BUILD)/settings-link.mk: FORCE
-	$(call keep_settings,LDFLAGS STATIC,$(LAC_LDFLAGS) $(PIE) $(STATIC_PIE) $(URING) $(JANSSON) \
+	$(call keep_settings,LDFLAGS STATIC,$(LAC_LDFLAGS) $(PIE) $(STATIC_PIE) $(LIB_LIBS) $(JANSSON) \
 		$(lib_obj) $(cli_obj) $(unit_obj) $(direct_obj))
 FORCE:
 
@@ -189,7 +192,7 @@ $(BUILD)/liblacuna.a: $(BUILD)/liblacuna.o
 $(BUILD)/$(shared): $(lib_obj) src/api/liblacuna.map $(BUILD)/settings-link.mk
 	$(say) LINK $@
 	$(Q)$(CC) $(LAC_CFLAGS) $(PIC) $(CFLAGS) -shared $(LAC_LDFLAGS) $(NO_UNDEFINED) -Wl,-soname,$(soname) \
-		-Wl,--version-script=src/api/liblacuna.map $(LDFLAGS) -o $@ $(lib_obj) $(URING)
+		-Wl,--version-script=src/api/liblacuna.map $(LDFLAGS) -o $@ $(lib_obj) $(LIB_LIBS)
 
 $(BUILD)/$(soname): $(BUILD)/$(shared)
 	$(Q)ln -sf $(shared) $@
@@ -202,20 +205,20 @@ link = $(CC) $(LAC_CFLAGS) $(CFLAGS) $(LAC_LDFLAGS) $(1) $(LDFLAGS) -o $@ $(filt
 
 $(BUILD)/lacuna: $(cli_obj) $(BUILD)/liblacuna.a $(BUILD)/settings-link.mk
 	$(say) LINK $@
-	$(Q)$(call link,$(if $(filter 1,$(STATIC)),$(STATIC_PIE),$(PIE))) $(URING) $(JANSSON)
+	$(Q)$(call link,$(if $(filter 1,$(STATIC)),$(STATIC_PIE),$(PIE))) $(LIB_LIBS) $(JANSSON)
 
 # The same objects as a static program, for the figures.
 $(BUILD)/size/lacuna: $(cli_obj) $(BUILD)/liblacuna.a $(BUILD)/settings-link.mk
 	$(say) LINK $@
 	@mkdir -p $(@D)
-	$(Q)$(call link,$(STATIC_PIE)) $(URING) $(JANSSON)
+	$(Q)$(call link,$(STATIC_PIE)) $(LIB_LIBS) $(JANSSON)
 
 # As an embedder would: the compiler's own C, public headers, the static library.
 $(BUILD)/examples/%: examples/%.c $(BUILD)/liblacuna.a $(BUILD)/settings-compile.mk $(BUILD)/settings-link.mk
 	$(say) CC $<
 	@mkdir -p $(@D)
 	$(Q)$(CC) -Iinclude $(LAC_CFLAGS) -std=gnu17 $(LAC_PIC) $(CFLAGS) $(LAC_LDFLAGS) $(PIE) $(LDFLAGS) -MMD -MP \
-		-MF $@.d -MT $@ -o $@ $< $(BUILD)/liblacuna.a $(URING)
+		-MF $@.d -MT $@ -o $@ $< $(BUILD)/liblacuna.a $(LIB_LIBS)
 
 # Binary parts (the DSDT and the probe guest) are taken in by .incbin from the build folder.
 $(BUILD)/obj/%.o: %.S $(BUILD)/settings-compile.mk $(BUILD)/acpi/dsdt.aml $(BUILD)/firmware/probe.stripped
@@ -277,12 +280,12 @@ endif
 $(BUILD)/tests/unit.bin: $(unit_obj) $(shim_obj) $(BUILD)/liblacuna-internal.a $(BUILD)/settings-link.mk
 	$(say) LINK $@
 	@mkdir -p $(@D)
-	$(Q)$(call link,$(PIE)) $(CRITERION) $(URING)
+	$(Q)$(call link,$(PIE)) $(CRITERION) $(LIB_LIBS)
 
 $(BUILD)/tests/direct.bin: $(direct_obj) $(shim_obj) $(BUILD)/liblacuna-internal.a $(BUILD)/settings-link.mk
 	$(say) LINK $@
 	@mkdir -p $(@D)
-	$(Q)$(call link,$(PIE)) $(CRITERION) $(URING)
+	$(Q)$(call link,$(PIE)) $(CRITERION) $(LIB_LIBS)
 
 $(BUILD)/tests/cli/%: $(BUILD)/obj/tests/cli/%.o $(BUILD)/settings-link.mk
 	$(say) LINK $@
@@ -292,7 +295,7 @@ $(BUILD)/tests/cli/%: $(BUILD)/obj/tests/cli/%.o $(BUILD)/settings-link.mk
 $(BUILD)/tests/nested/%: $(BUILD)/obj/tests/nested/%.o $(BUILD)/liblacuna-internal.a $(BUILD)/settings-link.mk
 	$(say) LINK $@
 	@mkdir -p $(@D)
-	$(Q)$(call link,$(PIE)) $(URING)
+	$(Q)$(call link,$(PIE)) $(LIB_LIBS)
 
 tests: all $(BUILD)/tests/unit.bin $(BUILD)/tests/direct.bin $(guest_elf) $(cli_test_bin) $(nested_test_bin) $(example_bin) ## build every test program
 
@@ -351,11 +354,8 @@ $(BUILD)/man/%: man/%.scd
 	$(Q)scdoc < $< > $@
 
 # A package is named only where it exists, or every use of ours would fail.
-ifeq ($(shell $(PKG_CONFIG) --exists liburing 2>/dev/null && echo yes),yes)
-uring_requires := liburing
-else
-uring_libs := -luring
-endif
+pc_requires := $(shell for p in $(lib_packages); do $(PKG_CONFIG) --exists $$p 2>/dev/null && echo $$p; done)
+pc_libs := $(filter-out $(shell $(PKG_CONFIG) --libs-only-l $(pc_requires) 2>/dev/null),$(lib_names))
 
 # Its text depends on where it is to be installed; its objects don't. A file made by root can be replaced by its user.
 $(BUILD)/lacuna.pc: lacuna.pc.in FORCE
@@ -363,7 +363,7 @@ $(BUILD)/lacuna.pc: lacuna.pc.in FORCE
 	$(Q)sed -e 's|@prefix@|$(prefix)|' -e 's|@exec_prefix@|$(patsubst $(prefix)%,$${prefix}%,$(exec_prefix))|' \
 		-e 's|@libdir@|$(patsubst $(exec_prefix)/%,$${exec_prefix}/%,$(libdir))|' \
 		-e 's|@includedir@|$(patsubst $(prefix)/%,$${prefix}/%,$(includedir))|' -e 's|@version@|$(VERSION)|' \
-		-e 's|@requires@|$(uring_requires)|' -e 's|@libs@|$(uring_libs)|' $< > $@.new
+		-e 's|@requires@|$(pc_requires)|' -e 's|@libs@|$(pc_libs)|' $< > $@.new
 	@if cmp -s $@.new $@; then rm $@.new; else mv -f $@.new $@; fi
 # rows of MODE|FILE|TARGET: what `install` puts there and `uninstall` takes away
 place = $(foreach f,$(2),$(1)|$(f)|$(3)/$(notdir $(f)))

@@ -10,14 +10,32 @@
 #include "boot/kernel.h"
 #include "util/err.h"
 
-static int load_kernel(const struct image *image, const struct gmem *mem, struct kernel *ret,
-	struct lacuna_error **err)
+static int load_bzimage(const struct boot_source *src, const struct image *image,
+	const struct gmem *mem, struct kernel *ret, struct lacuna_error **err)
+{
+	if (src->unpack == BOOT_UNPACK_GUEST)
+		return linux_load(image, mem, ret, err);
+	struct unpack_options o = { .cache = src->kernel_cache, .log = &src->log };
+	struct lacuna_error *why = NULL;
+	int rc = linux_load_unpacked(image, &o, mem, ret, &why);
+	if (rc == -ENOTSUP && src->unpack == BOOT_UNPACK_AUTO) {
+		lacuna_error_free(why);
+		return linux_load(image, mem, ret, err);
+	}
+	if (rc < 0)
+		err_set(err, -rc, "%s", lacuna_error_message(why));
+	lacuna_error_free(why);
+	return rc;
+}
+
+static int load_kernel(const struct boot_source *src, const struct image *image,
+	const struct gmem *mem, struct kernel *ret, struct lacuna_error **err)
 {
 	const char *hint, *found;
 	if (linux_probe(image))
-		return linux_load(image, mem, ret, err);
+		return load_bzimage(src, image, mem, ret, err);
 	if (elf_probe(image))
-		return elf_load(image, mem, ret, err);
+		return elf_load(image, true, mem, ret, err);
 	found = image_describe(image, &hint);
 	return err_set(err, ENOEXEC,
 		"is %s, not a kernel: %s%sa bzImage or a 64-bit x86 ELF file is needed", found,
@@ -33,7 +51,7 @@ static int open_and_load_kernel(const struct boot_source *src, const struct gmem
 		&image, src->kernel_path, src->kernel_image, src->kernel_image_size, err);
 	if (rc < 0)
 		return err_prefix(err, rc, "kernel '%s'", name);
-	rc = load_kernel(&image, mem, ret, err);
+	rc = load_kernel(src, &image, mem, ret, err);
 	image_close(&image);
 	return err_prefix(err, rc, "kernel '%s'", name);
 }

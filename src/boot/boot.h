@@ -42,10 +42,19 @@ struct boot_file {
 	int fd;
 };
 
+/* Who unpacks the kernel inside a bzImage. */
+enum boot_unpack {
+	BOOT_UNPACK_AUTO, /* the host where it can, else the guest */
+	BOOT_UNPACK_HOST,
+	BOOT_UNPACK_GUEST,
+};
+
 struct boot_source {
 	const char *kernel_path; /* NULL: kernel_image is used */
 	const void *kernel_image;
 	size_t kernel_image_size;
+	enum boot_unpack unpack;
+	const char *kernel_cache;        /* folder of unpacked kernels; NULL: none are kept */
 	const struct boot_file *initrds; /* handed over one after the other */
 	size_t initrd_count;
 	const char *cmdline; /* never NULL */

@@ -149,7 +149,7 @@ static int load_segment(const struct image *image, const Elf64_Phdr *p, const st
 	return 0;
 }
 
-int elf_load(const struct image *image, const struct gmem *mem, struct kernel *ret,
+int elf_load(const struct image *image, bool pvh, const struct gmem *mem, struct kernel *ret,
 	struct lacuna_error **err)
 {
 	Elf64_Ehdr eh = { 0 };
@@ -173,7 +173,7 @@ int elf_load(const struct image *image, const struct gmem *mem, struct kernel *r
 		if (p.p_type == PT_INTERP)
 			return err_set(err, ENOEXEC,
 				"is a dynamically linked program: use a vmlinux or a bzImage");
-		if (p.p_type == PT_NOTE && k.mode != BOOT_MODE_PROT32) {
+		if (pvh && p.p_type == PT_NOTE && k.mode != BOOT_MODE_PROT32) {
 			rc = pvh_find_entry(
 				image, p.p_offset, p.p_filesz, p.p_align, &pvh_entry, err);
 			if (rc < 0)

@@ -36,9 +36,23 @@ struct initrd {
 bool linux_probe(const struct image *image);
 int linux_load(const struct image *image, const struct gmem *mem, struct kernel *ret,
 	struct lacuna_error **err);
-bool elf_probe(const struct image *image);
-int elf_load(const struct image *image, const struct gmem *mem, struct kernel *ret,
+/* Where the compressed kernel is in a bzImage, inside it; and its header into a kernel that was
+ * loaded otherwise. */
+int linux_find_payload(const struct image *image, uint64_t *ret_offset, uint64_t *ret_size,
 	struct lacuna_error **err);
+int linux_read_limits(const struct image *image, struct kernel *k, struct lacuna_error **err);
+bool elf_probe(const struct image *image);
+/* @pvh: a kernel with that entry is entered there. */
+int elf_load(const struct image *image, bool pvh, const struct gmem *mem, struct kernel *ret,
+	struct lacuna_error **err);
+
+/* As linux_load(), of what is inside the bzImage. -ENOTSUP if only the guest can unpack it. */
+struct unpack_options {
+	const char *cache; /* folder of unpacked kernels, see kernel_cache.h; NULL: none */
+	const struct log *log;
+};
+int linux_load_unpacked(const struct image *bzimage, const struct unpack_options *o,
+	const struct gmem *mem, struct kernel *ret, struct lacuna_error **err);
 
 /*
  * Places the initrds above @kernel, as high as it goes, and reads them to there. Errors of

@@ -129,19 +129,53 @@ static int read_layout(const struct image *image, const struct kernel *k, struct
 	return 0;
 }
 
+/* What the header says, checked. */
+static int read_checked(
+	const struct image *image, struct kernel *k, struct layout *ret, struct lacuna_error **err)
+{
+	int rc = read_header(image, k, err);
+	if (rc < 0)
+		return rc;
+	if (!(*field(k, BP_LOADFLAGS) & LOADED_HIGH))
+		return err_set(err, ENOEXEC, "is a zImage, not a bzImage: rebuild it as bzImage");
+	if (!(load_le16(field(k, BP_XLOADFLAGS)) & XLF_KERNEL_64))
+		return err_set(err, ENOEXEC, "is a 32-bit Linux kernel: use one built for x86-64");
+	return read_layout(image, k, ret, err);
+}
+
+static void take_limits(struct kernel *k)
+{
+	k->initrd_end_max = (uint64_t)load_le32(field(k, BP_INITRD_ADDR_MAX)) + 1;
+	k->cmdline_max = load_le32(field(k, BP_CMDLINE_SIZE));
+}
+
+int linux_find_payload(const struct image *image, uint64_t *ret_offset, uint64_t *ret_size,
+	struct lacuna_error **err)
+{
+	struct kernel k = { 0 };
+	struct layout l = { 0 };
+	int rc = read_checked(image, &k, &l, err);
+	if (rc < 0)
+		return rc;
+	*ret_offset = l.offset + load_le32(field(&k, BP_PAYLOAD_OFFSET));
+	*ret_size = load_le32(field(&k, BP_PAYLOAD_LENGTH));
+	return 0;
+}
+
+int linux_read_limits(const struct image *image, struct kernel *k, struct lacuna_error **err)
+{
+	int rc = read_header(image, k, err);
+	if (rc == 0)
+		take_limits(k);
+	return rc;
+}
+
 int linux_load(const struct image *image, const struct gmem *mem, struct kernel *ret,
 	struct lacuna_error **err)
 {
 	struct kernel k = { .mode = BOOT_MODE_LONG64, .bzimage = true };
 	struct layout l = { 0 };
-	int rc = read_header(image, &k, err);
-	if (rc < 0)
-		return rc;
-	if (!(*field(&k, BP_LOADFLAGS) & LOADED_HIGH))
-		return err_set(err, ENOEXEC, "is a zImage, not a bzImage: rebuild it as bzImage");
-	if (!(load_le16(field(&k, BP_XLOADFLAGS)) & XLF_KERNEL_64))
-		return err_set(err, ENOEXEC, "is a 32-bit Linux kernel: use one built for x86-64");
-	rc = read_layout(image, &k, &l, err);
+	int rc = read_checked(image, &k, &l, err);
 	if (rc < 0)
 		return rc;
 	/*
@@ -161,8 +195,7 @@ int linux_load(const struct image *image, const struct gmem *mem, struct kernel 
 
 	k.entry = l.load + ENTRY_64;
 	k.end = l.load + l.init_size;
-	k.initrd_end_max = (uint64_t)load_le32(field(&k, BP_INITRD_ADDR_MAX)) + 1;
-	k.cmdline_max = load_le32(field(&k, BP_CMDLINE_SIZE));
+	take_limits(&k);
 	*ret = k;
 	return 0;
 }

@@ -2,7 +2,9 @@
 /* Option tables: the machine's own, the parser for all of them, and the help text. */
 #include "cli/opts.h"
 
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/cli.h"
@@ -12,6 +14,11 @@
 const struct opt machine_opts[] = {
 	{ "kernel", "FILE", "the built-in probe guest",
 		.help = "bzImage, or vmlinux with or without a PVH note" },
+	{ "kernel-unpack", "auto|host|guest", "auto",
+		.help = "who unpacks a bzImage; on the host it is faster, but loses the\n"
+			"decompressor's KASLR" },
+	{ "kernel-cache", "DIR|off", "~/.cache/lacuna/vmlinux",
+		.help = "where unpacked kernels are kept" },
 	{ "initrd", "FILE|DIR", "none", .many = true,
 		.help = "initial RAM disk: an archive, or a directory that is made into one;\n"
 			"several are unpacked one after the other" },
@@ -92,11 +99,34 @@ static int set_machine(struct opt_parser *parser, const char *name, const char *
 	struct lacuna_error *err = NULL;
 	if (!strcmp(name, "serial"))
 		parser->serial = value;
+	else if (!strcmp(name, "kernel-cache"))
+		parser->cache = true;
 	if (lacuna_config_set(parser->config, name, value, &err) < 0)
 		return fail_error(err);
 	if (!strcmp(name, "console"))
 		note_console(parser, value);
 	return STATUS_OK;
+}
+
+/* As the XDG Base Directory Specification has it; without a home there is no cache. */
+static int set_default_cache(struct opt_parser *parser)
+{
+	const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+	bool use_xdg = xdg && *xdg == '/'; /* relative ones are to be ignored */
+	char path[PATH_MAX];
+	if (!use_xdg && (!home || *home != '/'))
+		return STATUS_OK;
+	int n = snprintf(path, sizeof(path), "%s%s/lacuna/vmlinux", use_xdg ? xdg : home,
+		use_xdg ? "" : "/.cache");
+	return n < (int)sizeof(path) ? set_machine(parser, "kernel-cache", path) : STATUS_OK;
+}
+
+static int set_defaults(struct opt_parser *parser)
+{
+	int status = parser->cache ? STATUS_OK : set_default_cache(parser);
+	if (status != STATUS_OK || parser->serial)
+		return status;
+	return set_machine(parser, "serial", parser->console_stdio < 0 ? "stdio" : "off");
 }
 
 int opts_parse(struct opt_parser *parser, int argc, char **argv)
@@ -134,9 +164,7 @@ int opts_parse(struct opt_parser *parser, int argc, char **argv)
 		if (status)
 			return status;
 	}
-	if (parser->serial)
-		return STATUS_OK;
-	return set_machine(parser, "serial", parser->console_stdio < 0 ? "stdio" : "off");
+	return set_defaults(parser);
 }
 
 void opts_help(const struct opt *table)

@@ -38,13 +38,14 @@ struct opt_parser {
 	int (*word)(void *opaque, const char *word);
 	void *opaque;
 	/* filled in */
+	bool cache;         /* --kernel-cache was given */
 	const char *serial; /* the value of --serial, given or not */
 	int consoles;       /* ports of the virtio console */
 	int console_stdio;  /* number of the one that is the terminal's, or -1 */
 };
 
 /* Where the library's default is no serial port, the program's is standard input and output, unless
- * a console has them.
+ * a console has them; and where it is no cache of kernels, the program's is the user's.
  * STATUS_OK, or STATUS_FAILED after a message. argv[0] is skipped. */
 int opts_parse(struct opt_parser *parser, int argc, char **argv);
 

@@ -244,6 +244,28 @@ static int parse_pci(
 	return 0;
 }
 
+static int set_kernel_unpack(struct machine_config *config, const char *key, const char *value,
+	struct lacuna_error **err)
+{
+	static const char *const names[] = {
+		[BOOT_UNPACK_AUTO] = "auto",
+		[BOOT_UNPACK_HOST] = "host",
+		[BOOT_UNPACK_GUEST] = "guest",
+	};
+	for (unsigned i = 0; i < ARRAY_SIZE(names); i++)
+		if (!strcmp(names[i], value)) {
+			config->kernel_unpack = (enum boot_unpack)i;
+			return 0;
+		}
+	return err_set(err, EINVAL, "%s: '%s' is unknown; give auto, host or guest", key, value);
+}
+
+static int set_kernel_cache(struct machine_config *config, const char *key, const char *value,
+	struct lacuna_error **err)
+{
+	return strcmp(value, "off") ? set_path(&config->kernel_cache, key, value, err) : 0;
+}
+
 static int set_pci(struct machine_config *config, const char *key, const char *value,
 	struct lacuna_error **err)
 {
@@ -337,6 +359,8 @@ static const struct option options[] = {
 	{ "hugepages", false, set_hugepages },
 	{ "initrd", true, add_initrd },
 	{ "kernel", false, set_kernel },
+	{ "kernel-cache", false, set_kernel_cache },
+	{ "kernel-unpack", false, set_kernel_unpack },
 	{ "marker", false, set_marker },
 	{ "memory", false, set_memory },
 	{ "net", true, add_device },
@@ -371,6 +395,7 @@ void machine_config_done(struct machine_config *config)
 	}
 	free(config->devices);
 	free(config->kernel);
+	free(config->kernel_cache);
 	for (size_t i = 0; i < config->initrd_count; i++)
 		free(config->initrds[i].path);
 	free(config->initrds);

@@ -44,7 +44,9 @@ struct machine_config {
 	uint64_t memory; /* bytes, a multiple of 4 KiB */
 	bool hugepages;
 
-	char *kernel;              /* NULL: the built-in probe guest */
+	char *kernel; /* NULL: the built-in probe guest */
+	enum boot_unpack kernel_unpack;
+	char *kernel_cache;        /* folder, or NULL */
 	struct boot_file *initrds; /* in the order given */
 	size_t initrd_count;
 	char *cmdline;    /* the user's part; NULL: none given */

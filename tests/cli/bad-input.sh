@@ -54,6 +54,8 @@ run "a limit on the size of files" "File too large" --memory 64M --serial off
 ulimit -S -f unlimited
 run "no time" "timeout: 0 is out of range" --timeout 0
 run "time in nonsense" "timeout: 'soon' is not a duration" --timeout soon
+run "unknown unpacker" "kernel-unpack: 'me' is unknown; give auto, host or guest" --kernel-unpack me
+run "empty kernel cache" "kernel-cache: the file name is empty" --kernel-cache ''
 run "empty marker" "marker: give a text" --marker ''
 run "unknown serial" "serial: 'tty' is unknown; give stdio" --serial tty
 run "serial given twice" "serial: given twice" --serial off --serial off

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Debian's bzImage unpacked by the guest, by the host, and taken from the cache: it boots the same way, and how long it takes.
+. "$(dirname "$0")/../lib.sh"
+. "$top/tests/nested/lib.sh"
+guest_files
+cache=$tmp/vmlinux
+words=nokaslr # what the host's way loses: so the three differ in nothing else
+
+ways() { # NAME OPTION...
+	local name=$1
+	shift
+	boot "$name" pci "$@"
+	ends "$name: the guest ends" 0 poweroff
+	cp "$console" "$tmp/$name.seen"
+	jq .exits.total "$stats" >"$tmp/$name.exits"
+	jq '.time_us.marker / 1000 | round' "$stats" >"$tmp/$name.ms"
+}
+functions() { grep -E '^guest function' "$tmp/$1.seen"; }
+
+for round in 1 2 3; do
+	rm -rf "$cache"
+	ways "guest-$round" --kernel-unpack guest --kernel-cache "$cache"
+	check "round $round: nothing is kept of that" test ! -e "$cache"
+	ways "host-$round" --kernel-unpack host --kernel-cache "$cache"
+	same "round $round: one kernel is kept" 1 "$(find "$cache" -type f | wc -l)"
+	kept=$(stat -c %i "$cache"/*)
+	ways "cache-$round" --kernel-cache "$cache"
+	same "round $round: and used" "$kept" "$(stat -c %i "$cache"/*)"
+	same "round $round: the guest finds the same" "$(functions "guest-$round")" "$(functions "cache-$round")"
+	near=$(($(cat "$tmp/guest-$round.exits") - $(cat "$tmp/cache-$round.exits")))
+	check "round $round: as many exits, but for a few" test $((near * near)) -le 400
+done
+median() { # WAY
+	cat "$tmp/$1"-?.ms | sort -n | sed -n 2p
+}
+guest=$(median guest) host=$(median host) warm=$(median cache)
+echo "# time to userspace, median of 3: unpacked by the guest $guest ms, by the host $host ms ($((host * 100 / guest)) %)," \
+	"from the cache $warm ms ($((warm * 100 / guest)) %)"
+finish
