@@ -135,7 +135,7 @@ _lacuna_complete() {
 	control)
 		case ${#words[@]} in
 		3) _lacuna_offer_names -f ;;
-		4) _lacuna_offer get set stats power-button stop ;;
+		4) _lacuna_offer get set state pause resume stats power-button stop ;;
 		esac
 		;;
 	help) [[ ${#words[@]} -gt 3 ]] || _lacuna_offer run dump control doctor bench help version ;;
