@@ -56,7 +56,7 @@ LAC_CPPFLAGS := -D_GNU_SOURCE -Isrc -Iinclude -DLACUNA_VERSION_STRING='"$(VERSIO
 LAC_CFLAGS := -std=c17 -pthread -fvisibility=hidden -fno-strict-aliasing -ffunction-sections -fdata-sections \
 	-Wall -Wextra -Wshadow -Wvla -Wmissing-prototypes -Wstrict-prototypes -Wold-style-definition \
 	-Wpointer-arith -Wwrite-strings -Wundef -Wformat=2 -Wno-unused-parameter
-LAC_LDFLAGS := -pthread -Wl,-z,relro,-z,now -Wl,-z,noexecstack -Wl,--gc-sections
+LAC_LDFLAGS := -pthread -Wl,-z,relro,-z,now -Wl,-z,noexecstack
 
 HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection
 ifeq ($(SANITIZE),)
@@ -70,6 +70,9 @@ LAC_CFLAGS += $(HARDEN)
 # The library's objects are made once, for its shared and its static form; everything else is linked into programs.
 LAC_PIC := -fPIE
 PIC := -fPIC -fno-semantic-interposition
+
+# Not for the tests: Criterion finds them by sections that nothing refers to.
+DROP_UNUSED := -Wl,--gc-sections
 
 PIE := -pie
 # RELR makes 40 KiB of relocations 1 KiB. A static program relocates itself, so that no loader needs to know of it.
@@ -161,7 +164,7 @@ $(BUILD)/settings-compile.mk: FORCE
 	$(call keep_settings,CC CFLAGS SANITIZE WERROR,$(LAC_CPPFLAGS) $(LAC_CFLAGS) $(PIC))
 
 $(BUILD)/settings-link.mk: FORCE
-	$(call keep_settings,LDFLAGS STATIC,$(LAC_LDFLAGS) $(PIE) $(STATIC_PIE) $(LIB_LIBS) $(JANSSON) \
+	$(call keep_settings,LDFLAGS STATIC,$(LAC_LDFLAGS) $(PIE) $(STATIC_PIE) $(DROP_UNUSED) $(LIB_LIBS) $(JANSSON) \
 		$(lib_obj) $(cli_obj) $(unit_obj) $(direct_obj))
 FORCE:
 
@@ -191,7 +194,7 @@ $(BUILD)/liblacuna.a: $(BUILD)/liblacuna.o
 
 $(BUILD)/$(shared): $(lib_obj) src/api/liblacuna.map $(BUILD)/settings-link.mk
 	$(say) LINK $@
-	$(Q)$(CC) $(LAC_CFLAGS) $(PIC) $(CFLAGS) -shared $(LAC_LDFLAGS) $(NO_UNDEFINED) -Wl,-soname,$(soname) \
+	$(Q)$(CC) $(LAC_CFLAGS) $(PIC) $(CFLAGS) -shared $(LAC_LDFLAGS) $(DROP_UNUSED) $(NO_UNDEFINED) -Wl,-soname,$(soname) \
 		-Wl,--version-script=src/api/liblacuna.map $(LDFLAGS) -o $@ $(lib_obj) $(LIB_LIBS)
 
 $(BUILD)/$(soname): $(BUILD)/$(shared)
@@ -205,19 +208,19 @@ link = $(CC) $(LAC_CFLAGS) $(CFLAGS) $(LAC_LDFLAGS) $(1) $(LDFLAGS) -o $@ $(filt
 
 $(BUILD)/lacuna: $(cli_obj) $(BUILD)/liblacuna.a $(BUILD)/settings-link.mk
 	$(say) LINK $@
-	$(Q)$(call link,$(if $(filter 1,$(STATIC)),$(STATIC_PIE),$(PIE))) $(LIB_LIBS) $(JANSSON)
+	$(Q)$(call link,$(DROP_UNUSED) $(if $(filter 1,$(STATIC)),$(STATIC_PIE),$(PIE))) $(LIB_LIBS) $(JANSSON)
 
 # The same objects as a static program, for the figures.
 $(BUILD)/size/lacuna: $(cli_obj) $(BUILD)/liblacuna.a $(BUILD)/settings-link.mk
 	$(say) LINK $@
 	@mkdir -p $(@D)
-	$(Q)$(call link,$(STATIC_PIE)) $(LIB_LIBS) $(JANSSON)
+	$(Q)$(call link,$(DROP_UNUSED) $(STATIC_PIE)) $(LIB_LIBS) $(JANSSON)
 
 # As an embedder would: the compiler's own C, public headers, the static library.
 $(BUILD)/examples/%: examples/%.c $(BUILD)/liblacuna.a $(BUILD)/settings-compile.mk $(BUILD)/settings-link.mk
 	$(say) CC $<
 	@mkdir -p $(@D)
-	$(Q)$(CC) -Iinclude $(LAC_CFLAGS) -std=gnu17 $(LAC_PIC) $(CFLAGS) $(LAC_LDFLAGS) $(PIE) $(LDFLAGS) -MMD -MP \
+	$(Q)$(CC) -Iinclude $(LAC_CFLAGS) -std=gnu17 $(LAC_PIC) $(CFLAGS) $(LAC_LDFLAGS) $(DROP_UNUSED) $(PIE) $(LDFLAGS) -MMD -MP \
 		-MF $@.d -MT $@ -o $@ $< $(BUILD)/liblacuna.a $(LIB_LIBS)
 
 # Binary parts (the DSDT and the probe guest) are taken in by .incbin from the build folder.
