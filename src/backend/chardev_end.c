@@ -3,7 +3,6 @@
 #include "backend/chardev_end.h"
 
 #include <assert.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -38,17 +37,12 @@ static int parse_fds(const char *text, struct chardev_end *end, struct lacuna_er
 {
 	const char *colon = strchr(text, ':');
 	char first[16] = "";
-	uint64_t in = 0, out = 0;
 	if (!colon || (size_t)(colon - text) >= sizeof(first))
 		return err_set(
 			err, EINVAL, "'%s' is not a pair of descriptors; give fd=IN:OUT", text);
 	memcpy(first, text, (size_t)(colon - text));
-	int rc = parse_u64("fd", first, 0, INT_MAX, &in, err);
-	if (rc == 0)
-		rc = parse_u64("fd", colon + 1, 0, INT_MAX, &out, err);
-	end->in = (int)in;
-	end->out = (int)out;
-	return rc;
+	int rc = parse_fd("fd", first, &end->in, err);
+	return rc < 0 ? rc : parse_fd("fd", colon + 1, &end->out, err);
 }
 
 static int copy_path(const char *path, char **ret, struct lacuna_error **err)

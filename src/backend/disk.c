@@ -9,49 +9,13 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <time.h>
 
-#include "backend/hostfile.h"
 #include "util/bytes.h"
 #include "util/err.h"
 #include "util/fd.h"
 
-#define LOCK_TRIES    50u
-#define LOCK_PAUSE_NS 20000000
 #define FILE_PHYSICAL 4096u /* page cache and common file systems */
 #define ALIGN_MAX     4096u /* no host asks for more */
-
-static int lock(int fd, const char *path, bool readonly, struct lacuna_error **err)
-{
-	/* These locks belong to the open file, not to the process, so two VMs of one process
-	 * collide too. */
-	struct flock l = { .l_type = readonly ? F_RDLCK : F_WRLCK, .l_whence = SEEK_SET };
-	/* A monitor that was killed keeps its images open until the kernel has ended its last
-	 * requests, some time after the process: whoever starts it again at once waits for that. */
-	for (unsigned i = 0; fcntl(fd, F_OFD_SETLK, &l) < 0; i++) {
-		if ((errno != EAGAIN && errno != EACCES) || i == LOCK_TRIES)
-			goto failed;
-		nanosleep(&(struct timespec){ .tv_nsec = LOCK_PAUSE_NS }, NULL);
-	}
-	return 0;
-failed:
-	switch (errno) {
-	case EAGAIN:
-	case EACCES:
-		return err_set(err, EBUSY,
-			readonly
-				? "disk '%s' is in use by a VM that writes to it: end that VM first"
-				: "disk '%s' is in use: given twice, or another VM has it; end that, or add readonly=on to both",
-			path);
-	case EINVAL:
-	case ENOLCK:
-	case ENOSYS:
-	case EOPNOTSUPP: /* a file system without locks: nobody can be kept out */
-		return 0;
-	default:
-		return err_errno(err, "lock disk '%s'", path);
-	}
-}
 
 /* The host's idea of the size. */
 static int host_size(const struct disk *d, uint64_t *ret)
@@ -69,33 +33,33 @@ static int measure(struct disk *d, struct lacuna_error **err)
 {
 	struct stat st;
 	if (fstat(d->fd, &st) < 0)
-		return err_errno(err, "disk '%s'", d->path);
+		return err_errno(err, "%s", d->file.name);
 	if (S_ISDIR(st.st_mode))
-		return err_set(err, EISDIR, "disk '%s' is a directory: name a file in it", d->path);
+		return err_set(err, EISDIR, "%s is a directory: name a file in it", d->file.name);
 	if (S_ISBLK(st.st_mode)) {
 		int block = 0;
 		unsigned physical = 0;
 		d->device = true;
 		if (ioctl(d->fd, BLKSSZGET, &block) < 0 || ioctl(d->fd, BLKPBSZGET, &physical) < 0)
-			return err_errno(err, "disk '%s': block size", d->path);
+			return err_errno(err, "%s: block size", d->file.name);
 		d->block_size = block < (int)DISK_SECTOR ? DISK_SECTOR : (uint32_t)block;
 		d->physical_size = physical < d->block_size ? d->block_size : physical;
 	} else if (S_ISREG(st.st_mode)) {
 		d->physical_size = FILE_PHYSICAL;
 	} else {
 		return err_set(
-			err, EINVAL, "disk '%s' is neither a file nor a block device", d->path);
+			err, EINVAL, "%s is neither a file nor a block device", d->file.name);
 	}
 	uint64_t size = 0;
 	int rc = host_size(d, &size);
 	if (rc < 0) {
 		errno = -rc;
-		return err_errno(err, "disk '%s': size", d->path);
+		return err_errno(err, "%s: size", d->file.name);
 	}
 	d->size = size;
 	if (!size)
-		return err_set(err, EINVAL, "disk '%s' is empty: give it a size with truncate -s",
-			d->path);
+		return err_set(
+			err, EINVAL, "%s is empty: give it a size with truncate -s", d->file.name);
 	return 0;
 }
 
@@ -105,8 +69,8 @@ static int check_size(const struct disk *d, struct lacuna_error **err)
 	if (size % d->block_size == 0)
 		return 0;
 	return err_set(err, EINVAL,
-		"disk '%s' has %llu bytes, not a multiple of %u%s: pad it with truncate -s %%%u",
-		d->path, (unsigned long long)size, d->block_size,
+		"%s has %llu bytes, not a multiple of %u%s: pad it with truncate -s %%%u",
+		d->file.name, (unsigned long long)size, d->block_size,
 		d->direct_fd >= 0 ? ", which direct=on needs here" : "", d->block_size);
 }
 
@@ -127,20 +91,20 @@ static int probe_alignment(struct disk *d)
 	return rc;
 }
 
-static int open_direct(struct disk *d, struct lacuna_error **err)
+static int direct_failed(const struct disk *d, int rc, struct lacuna_error **err)
 {
-	char self[32];
-	snprintf(self, sizeof(self), "/proc/self/fd/%d", d->fd);
-	d->direct_fd = open(self, (d->readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_DIRECT);
-	int rc = d->direct_fd < 0 ? -errno : probe_alignment(d);
 	if (rc == -EINVAL || rc == -EOPNOTSUPP)
 		return err_set(err, EINVAL,
-			"disk '%s': its file system has no direct I/O: leave direct=on out",
-			d->path);
-	if (rc < 0) {
-		errno = -rc;
-		return err_errno(err, "disk '%s': direct I/O", d->path);
-	}
+			"%s: its file system has no direct I/O: leave direct=on out", d->file.name);
+	errno = -rc;
+	return err_errno(err, "%s: direct I/O", d->file.name);
+}
+
+static int set_up_direct(struct disk *d, struct lacuna_error **err)
+{
+	int rc = probe_alignment(d);
+	if (rc < 0)
+		return direct_failed(d, rc, err);
 	if (d->align > d->block_size)
 		d->block_size = d->align;
 	if (d->block_size > d->physical_size)
@@ -148,36 +112,77 @@ static int open_direct(struct disk *d, struct lacuna_error **err)
 	return 0;
 }
 
-static int prepare(struct disk *d, const char *path, bool direct, struct lacuna_error **err)
+/* A second description of the file, since flags belong to that. */
+static int open_direct(struct disk *d, struct lacuna_error **err)
 {
-	d->path = strdup(path);
-	if (!d->path)
-		return err_nomem(err);
-	d->fd = hostfile_open("disk ", path, d->readonly, err);
-	if (d->fd < 0)
-		return d->fd;
-	int rc = measure(d, err);
-	/* Now it is known not to be a FIFO; for a disk, io_uring would take the flag to mean that
-	 * nothing may wait. */
-	if (rc == 0 && fcntl(d->fd, F_SETFL, 0) < 0)
-		rc = err_errno(err, "disk '%s'", path);
-	if (rc == 0 && direct)
+	d->direct_fd = d->other_fd = hostfile_reopen(&d->file, d->readonly, O_DIRECT);
+	if (d->direct_fd >= 0)
+		return set_up_direct(d, err);
+	if (!d->file.shared || d->direct_fd == -EINVAL || d->direct_fd == -EOPNOTSUPP)
+		return direct_failed(d, d->direct_fd, err);
+	errno = -d->direct_fd;
+	return err_errno(err,
+		"%s: direct=on wants a descriptor opened with O_DIRECT where the file can't be opened anew",
+		d->file.name);
+}
+
+/* It was opened for direct I/O by somebody else. What is not aligned for that goes through the page
+ * cache where a second description can be had, and else fails. */
+static int adopt_direct(struct disk *d, bool direct, struct lacuna_error **err)
+{
+	if (!direct)
+		return err_set(err, EINVAL,
+			"%s was opened with O_DIRECT: add direct=on, or open it without",
+			d->file.name);
+	d->direct_fd = d->file.fd;
+	d->other_fd = hostfile_reopen(&d->file, d->readonly, 0);
+	if (d->other_fd >= 0)
+		d->fd = d->other_fd;
+	return set_up_direct(d, err);
+}
+
+static int set_up_flags(struct disk *d, struct lacuna_error **err)
+{
+	if (!d->file.shared) {
+		/* Now it is known not to be a FIFO; for a disk, io_uring would take the flag to
+		 * mean that nothing may wait. */
+		return fcntl(d->fd, F_SETFL, 0) < 0 ? err_errno(err, "%s", d->file.name) : 0;
+	}
+	d->nonblocking = d->file.flags & O_NONBLOCK;
+	if (!d->readonly && d->file.flags & O_APPEND) /* pwrite(2), BUGS */
+		return err_set(err, EINVAL,
+			"%s was opened with O_APPEND, and all that is written would go to its end: open it without",
+			d->file.name);
+	return 0;
+}
+
+static int prepare(struct disk *d, const char *path, int fd, bool direct, struct lacuna_error **err)
+{
+	int rc = hostfile_open(&d->file, "disk ", path, fd, d->readonly, err);
+	d->fd = d->file.fd;
+	if (rc == 0)
+		rc = measure(d, err);
+	if (rc == 0)
+		rc = set_up_flags(d, err);
+	if (rc == 0 && d->file.shared && d->file.flags & O_DIRECT)
+		rc = adopt_direct(d, direct, err);
+	else if (rc == 0 && direct)
 		rc = open_direct(d, err);
 	if (rc == 0)
 		rc = check_size(d, err);
-	return rc < 0 ? rc : lock(d->fd, path, d->readonly, err);
+	return rc < 0 ? rc : hostfile_lock(&d->file, d->readonly, err);
 }
 
-int disk_open(
-	const char *path, bool readonly, bool direct, struct disk **ret, struct lacuna_error **err)
+static int open_disk(const char *path, int fd, bool readonly, bool direct, struct disk **ret,
+	struct lacuna_error **err)
 {
 	struct disk *d = calloc(1, sizeof(*d));
 	if (!d)
 		return err_nomem(err);
-	d->fd = d->direct_fd = -1;
+	d->fd = d->direct_fd = d->other_fd = -1;
 	d->readonly = readonly;
 	d->block_size = DISK_SECTOR;
-	int rc = prepare(d, path, direct, err);
+	int rc = prepare(d, path, fd, direct, err);
 	if (rc < 0) {
 		disk_close(d);
 		return rc;
@@ -186,13 +191,23 @@ int disk_open(
 	return 0;
 }
 
+int disk_open(
+	const char *path, bool readonly, bool direct, struct disk **ret, struct lacuna_error **err)
+{
+	return open_disk(path, -1, readonly, direct, ret, err);
+}
+
+int disk_adopt(int fd, bool readonly, bool direct, struct disk **ret, struct lacuna_error **err)
+{
+	return open_disk(NULL, fd, readonly, direct, ret, err);
+}
+
 void disk_close(struct disk *disk)
 {
 	if (!disk)
 		return;
-	fd_close(&disk->direct_fd);
-	fd_close(&disk->fd);
-	free(disk->path);
+	fd_close(&disk->other_fd);
+	hostfile_close(&disk->file);
 	free(disk);
 }
 
@@ -200,21 +215,22 @@ int disk_grow(struct disk *d, uint64_t size, struct lacuna_error **err)
 {
 	uint64_t now = d->size, host = 0;
 	if (size < now)
-		return err_set(err, EINVAL, "'%s' has %llu bytes and can only grow: not to %llu",
-			d->path, (unsigned long long)now, (unsigned long long)size);
+		return err_set(err, EINVAL, "%s has %llu bytes and can only grow: not to %llu",
+			d->file.name, (unsigned long long)now, (unsigned long long)size);
 	if (size % d->block_size || size > INT64_MAX)
 		return err_set(err, EINVAL, "size %llu is not a multiple of %u, or too large",
 			(unsigned long long)size, d->block_size);
 	int rc = host_size(d, &host);
 	if (rc < 0) {
 		errno = -rc;
-		return err_errno(err, "'%s': size", d->path);
+		return err_errno(err, "%s: size", d->file.name);
 	}
 	if (host < size && (d->device || d->readonly))
-		return err_set(err, EINVAL, "'%s' has %llu bytes: grow it on the host first",
-			d->path, (unsigned long long)host);
+		return err_set(err, EINVAL, "%s has %llu bytes: grow it on the host first",
+			d->file.name, (unsigned long long)host);
 	if (host < size && ftruncate(d->fd, (off_t)size) < 0)
-		return err_errno(err, "grow '%s' to %llu bytes", d->path, (unsigned long long)size);
+		return err_errno(
+			err, "grow %s to %llu bytes", d->file.name, (unsigned long long)size);
 	d->size = size;
 	return 0;
 }

@@ -11,13 +11,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "backend/hostfile.h"
+
 #define DISK_SECTOR 512u
 
 struct disk {
-	char *path;
-	int fd;        /* through the page cache */
-	int direct_fd; /* past it, or -1 */
+	struct hostfile file;
+	int fd;        /* through the page cache; that of the file, or other_fd */
+	int direct_fd; /* past it, likewise, or negative: none */
+	int other_fd;  /* a second description of the file, or negative */
 	bool readonly;
+	bool nonblocking;      /* its description has O_NONBLOCK, and that is not ours to clear */
 	bool device;           /* a block device */
 	_Atomic uint64_t size; /* bytes; a multiple of block_size; grows only */
 	uint32_t block_size;   /* what is addressed: 512, or more if device or direct I/O need it */
@@ -32,6 +36,8 @@ struct disk {
  */
 int disk_open(
 	const char *path, bool readonly, bool direct, struct disk **ret, struct lacuna_error **err);
+/* The same with a duplicate of @fd, which must be open for what is asked for: -EBADF, -EACCES. */
+int disk_adopt(int fd, bool readonly, bool direct, struct disk **ret, struct lacuna_error **err);
 void disk_close(struct disk *disk);
 
 /* Makes the disk @size bytes large, and the file too if it is smaller. -EINVAL for less than there

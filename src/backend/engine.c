@@ -7,7 +7,12 @@
 int engine_new(
 	struct disk *disk, enum engine_kind kind, struct engine **ret, struct lacuna_error **err)
 {
-	int rc = kind == ENGINE_THREADS ? -ENOSYS : engine_uring_new(disk, ret);
+	if (kind == ENGINE_URING && disk->nonblocking)
+		return err_set(err, EINVAL,
+			"%s was opened with O_NONBLOCK, which io_uring takes to mean that nothing may wait: leave aio= out",
+			disk->file.name);
+	bool threads = kind == ENGINE_THREADS || disk->nonblocking;
+	int rc = threads ? -ENOSYS : engine_uring_new(disk, ret);
 	if (rc < 0 && kind == ENGINE_URING) {
 		errno = -rc;
 		return err_errno(err, "this kernel lets us have no io_uring: try aio=threads");

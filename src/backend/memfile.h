@@ -4,18 +4,19 @@
 #ifndef BACKEND_MEMFILE_H
 #define BACKEND_MEMFILE_H
 
-#include <lacuna/error.h>
-#include <stdbool.h>
 #include <stdint.h>
+
+#include "backend/hostfile.h"
 
 #define MEMFILE_GRAIN (2ull << 20)
 
 /*
- * The descriptor is the caller's. -EINVAL when the size is no multiple of 2 MiB or zero, or it is
- * no regular file; -EISDIR; -EBUSY when another VM uses it (many may read, or one may write); and
- * what open() says. Messages name the path and what to try.
+ * Opens @path, or a duplicate of @fd if that is NULL. -EINVAL when the size is no multiple of 2 MiB
+ * or zero, or it is no regular file; -EISDIR; -EBUSY when another VM uses it (many may read, or one
+ * may write); and what hostfile_open() says. Messages name the file and what to try.
+ * hostfile_close() is due in any case.
  */
-int memfile_open(const char *path, bool readonly, int *ret_fd, uint64_t *ret_size,
+int memfile_open(struct hostfile *f, const char *path, int fd, bool readonly, uint64_t *ret_size,
 	struct lacuna_error **err);
 
 #endif

@@ -33,8 +33,8 @@ struct device_env {
 	const struct keyval *const *more;
 	unsigned bus; /* PCI bus that the device being created is to be on */
 	/* Presents the first @size bytes of @fd to the guest as memory, until the machine is gone;
-	 * @path is for messages. Only from create(); @path and @fd are kept until destroy(). */
-	int (*map_file)(void *opaque, const char *path, int fd, uint64_t size, bool readonly,
+	 * @name is for messages. Only from create(); @name and @fd are kept until destroy(). */
+	int (*map_file)(void *opaque, const char *name, int fd, uint64_t size, bool readonly,
 		uint64_t *ret_gpa, struct lacuna_error **err);
 	void *map_opaque;
 };

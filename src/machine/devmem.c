@@ -73,8 +73,8 @@ static bool explain(const struct gmem_file *f, char *message, size_t size)
 	if (fstat(f->fd, &st) < 0 || (uint64_t)st.st_size >= f->region.size)
 		return false;
 	snprintf(message, size,
-		"memory of the guest is gone: '%.120s' was truncated from %llu to %llu bytes",
-		f->path, (unsigned long long)f->region.size, (unsigned long long)st.st_size);
+		"memory of the guest is gone: %.122s was truncated from %llu to %llu bytes",
+		f->name, (unsigned long long)f->region.size, (unsigned long long)st.st_size);
 	return true;
 }
 
@@ -117,8 +117,8 @@ static void lost(const struct devmem *d)
 	char message[sizeof(d->machine->end_message)];
 	if (!explain(d->file, message, sizeof(message)))
 		snprintf(message, sizeof(message),
-			"memory of the guest is gone: '%.120s' can't be read or written",
-			d->file->path);
+			"memory of the guest is gone: %.122s can't be read or written",
+			d->file->name);
 	machine_end(d->machine, LACUNA_END_FAILED, 0, message);
 }
 
@@ -133,7 +133,7 @@ static void devmem_write(void *opaque, uint64_t offset, uint64_t value, unsigned
 	struct devmem *d = opaque;
 	if (d->file->readonly)
 		log_guest(&d->machine->log, &d->log_limit, "pmem",
-			"write to read-only '%s' at 0x%llx: dropped", d->file->path,
+			"write to read-only %s at 0x%llx: dropped", d->file->name,
 			(unsigned long long)offset);
 	else
 		lost(d);
@@ -143,7 +143,7 @@ static const struct region_ops region_ops = { .read = devmem_read, .write = devm
 
 /* --- mapping --- */
 
-static int map(struct machine *m, struct devmem *d, const char *path, int fd, uint64_t size,
+static int map(struct machine *m, struct devmem *d, const char *name, int fd, uint64_t size,
 	bool readonly, struct lacuna_error **err)
 {
 	gpa_t gpa = 0;
@@ -155,9 +155,9 @@ static int map(struct machine *m, struct devmem *d, const char *path, int fd, ui
 		return rc;
 	if (size > SLOT_MAX)
 		return err_set(err, ERANGE,
-			"'%s' has %llu MiB, more than KVM maps in one piece: give less than 8T",
-			path, (unsigned long long)(size / MIB));
-	rc = gmem_add_file(m->mem, gpa, size, path, fd, readonly, &d->file, err);
+			"%s has %llu MiB, more than KVM maps in one piece: give less than 8T", name,
+			(unsigned long long)(size / MIB));
+	rc = gmem_add_file(m->mem, gpa, size, name, fd, readonly, &d->file, err);
 	if (rc < 0)
 		return rc;
 	rc = kvm_vm_set_slot(&m->vm, m->slots++, gpa, size, d->file->region.hva, readonly, err);
@@ -173,7 +173,7 @@ static int map(struct machine *m, struct devmem *d, const char *path, int fd, ui
 	return bus_add(&m->mmio, &d->region, err);
 }
 
-int devmem_map(void *machine, const char *path, int fd, uint64_t size, bool readonly,
+int devmem_map(void *machine, const char *name, int fd, uint64_t size, bool readonly,
 	uint64_t *ret_gpa, struct lacuna_error **err)
 {
 	struct machine *m = machine;
@@ -181,7 +181,7 @@ int devmem_map(void *machine, const char *path, int fd, uint64_t size, bool read
 	if (!d)
 		return err_nomem(err);
 	d->machine = m;
-	int rc = map(m, d, path, fd, size, readonly, err);
+	int rc = map(m, d, name, fd, size, readonly, err);
 	if (rc < 0) {
 		free(d);
 		return rc;

@@ -154,7 +154,7 @@ void devices_stop(struct machine *m);
 void devices_free(struct machine *m);
 
 /* devmem.c */
-int devmem_map(void *machine, const char *path, int fd, uint64_t size, bool readonly,
+int devmem_map(void *machine, const char *name, int fd, uint64_t size, bool readonly,
 	uint64_t *ret_gpa, struct lacuna_error **err);
 /* Whether memory of a device has gone, which is why KVM can't go on. */
 bool devmem_lost(const struct machine *m, char *message, size_t size);

@@ -131,12 +131,12 @@ int gmem_write(const struct gmem *m, gpa_t gpa, const void *buf, size_t len)
 
 /* --- files --- */
 
-int gmem_add_file(struct gmem *m, gpa_t gpa, uint64_t size, const char *path, int fd, bool readonly,
+int gmem_add_file(struct gmem *m, gpa_t gpa, uint64_t size, const char *name, int fd, bool readonly,
 	const struct gmem_file **ret, struct lacuna_error **err)
 {
 	void *map = mmap(NULL, size, PROT_READ | (readonly ? 0 : PROT_WRITE), MAP_SHARED, fd, 0);
 	if (map == MAP_FAILED)
-		return err_errno(err, "map '%s', %llu MiB", path, (unsigned long long)(size / MIB));
+		return err_errno(err, "map %s, %llu MiB", name, (unsigned long long)(size / MIB));
 	struct gmem_file *f = malloc(sizeof(*f));
 	if (!f) {
 		munmap(map, size);
@@ -144,7 +144,7 @@ int gmem_add_file(struct gmem *m, gpa_t gpa, uint64_t size, const char *path, in
 	}
 	*f = (struct gmem_file){
 		.region = { gpa, size, map },
-		.path = path,
+		.name = name,
 		.fd = fd,
 		.readonly = readonly,
 		.next = m->file,

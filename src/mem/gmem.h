@@ -29,10 +29,10 @@ struct gmem_region {
 	uint8_t *hva;
 };
 
-/* A file as memory. Its descriptor and path are the adder's and outlive the map. */
+/* A file as memory. Its descriptor and name are the adder's and outlive the map. */
 struct gmem_file {
 	struct gmem_region region;
-	const char *path;
+	const char *name; /* for messages */
 	int fd;
 	bool readonly;
 	struct gmem_file *next;
@@ -60,7 +60,7 @@ int gmem_new(uint64_t size, bool hugepages, struct gmem **ret, struct lacuna_err
 void gmem_free(struct gmem *m);
 
 /* Maps the first @size bytes of @fd and presents them at @gpa, where nothing else may be. */
-int gmem_add_file(struct gmem *m, gpa_t gpa, uint64_t size, const char *path, int fd, bool readonly,
+int gmem_add_file(struct gmem *m, gpa_t gpa, uint64_t size, const char *name, int fd, bool readonly,
 	const struct gmem_file **ret, struct lacuna_error **err);
 
 /* Host address of [gpa, gpa+len), all inside one region of RAM, or NULL. Short-lived use only; len

@@ -3,6 +3,7 @@
  * switches in the values. */
 #include "util/keyval.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -210,6 +211,15 @@ int parse_u64(const char *what, const char *text, uint64_t min, uint64_t max, ui
 			(unsigned long long)min, (unsigned long long)max);
 	*ret = v;
 	return 0;
+}
+
+int parse_fd(const char *what, const char *text, int *ret, struct lacuna_error **err)
+{
+	uint64_t fd = 0;
+	int rc = parse_u64(what, text, 0, INT_MAX, &fd, err);
+	if (rc == 0)
+		*ret = (int)fd;
+	return rc;
 }
 
 struct unit {

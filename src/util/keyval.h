@@ -36,6 +36,7 @@ int keyval_u64(const struct keyval *kv, const char *key, uint64_t def, uint64_t 
 /* One value on its own. @what names it in the message ("memory"). -EINVAL or -ERANGE. */
 int parse_u64(const char *what, const char *text, uint64_t min, uint64_t max, uint64_t *ret,
 	struct lacuna_error **err);
+int parse_fd(const char *what, const char *text, int *ret, struct lacuna_error **err);
 int parse_bool(const char *what, const char *text, bool *ret, struct lacuna_error **err);
 /* Bytes; 0 is accepted. */
 int parse_size(const char *what, const char *text, uint64_t *ret, struct lacuna_error **err);

@@ -131,7 +131,8 @@ static void fill_config(struct blk *b)
 /* --- options --- */
 
 struct blk_options {
-	const char *path;
+	const char *path; /* NULL: fd */
+	int fd;
 	bool readonly, direct;
 	enum engine_kind kind;
 };
@@ -178,9 +179,9 @@ static int read_options(struct blk *b, const struct keyval *args, struct blk_opt
 		[ENGINE_THREADS] = "threads",
 		NULL,
 	};
-	ret->path = keyval_get(args, "path");
-	if (!ret->path || !*ret->path)
-		return err_set(err, EINVAL, "no file given: path=FILE");
+	int rc = hostfile_option(args, &ret->path, &ret->fd, err);
+	if (rc < 0)
+		return rc;
 	const char *serial = keyval_get(args, "serial");
 	size_t length = serial ? strlen(serial) : 0;
 	if (length > sizeof(b->target.serial))
@@ -190,7 +191,7 @@ static int read_options(struct blk *b, const struct keyval *args, struct blk_opt
 		memcpy(b->target.serial, serial, length);
 	unsigned cache = 0, kind = 0;
 	uint64_t queues = 1;
-	int rc = keyval_bool(args, "readonly", false, &ret->readonly, err);
+	rc = keyval_bool(args, "readonly", false, &ret->readonly, err);
 	if (rc == 0)
 		rc = keyval_bool(args, "direct", false, &ret->direct, err);
 	if (rc == 0)
@@ -229,8 +230,10 @@ static int init(struct blk *b, const struct device_env *env, const struct keyval
 {
 	struct blk_options o = { 0 };
 	int rc = read_options(b, args, &o, err);
-	if (rc == 0)
+	if (rc == 0 && o.path)
 		rc = disk_open(o.path, o.readonly, o.direct, &b->disk, err);
+	else if (rc == 0)
+		rc = disk_adopt(o.fd, o.readonly, o.direct, &b->disk, err);
 	if (rc < 0)
 		return rc;
 	b->target.disk = b->disk;
@@ -315,8 +318,8 @@ static void blk_get(struct device *dev,
 	}
 }
 
-static const char *const blk_keys[] = { "path", "readonly", "serial", "queues", "cache", "direct",
-	"aio", "iops", "bw", NULL };
+static const char *const blk_keys[] = { "path", "fd", "readonly", "serial", "queues", "cache",
+	"direct", "aio", "iops", "bw", NULL };
 static const char *const blk_settable[] = { "size", NULL };
 
 const struct device_class virtio_blk_class = {

@@ -4,7 +4,7 @@
  * many requests under way.
  *
  * Option "disk":
- * path=FILE[,readonly=on|off][,serial=TEXT][,queues=N][,cache=writeback|writethrough]
+ * path=FILE|fd=N[,readonly=on|off][,serial=TEXT][,queues=N][,cache=writeback|writethrough]
  * [,direct=on|off][,aio=auto|io_uring|threads][,iops=N][,bw=SIZE]. The serial number has at most 20
  * bytes, none by default. While the VM runs, size=SIZE makes the disk larger.
  */

@@ -6,12 +6,13 @@
  */
 #include "virtio/pmem.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "backend/memfile.h"
 #include "util/bytes.h"
 #include "util/err.h"
-#include "util/fd.h"
 #include "virtio/pci.h"
 #include "virtio/pmem_layout.h"
 #include "virtio/worker.h"
@@ -26,15 +27,14 @@ struct pmem {
 	struct virtio_pci *pci;
 	struct virtio_workers workers;
 	struct pmem_config config;
-	char *path;
-	int fd;
+	struct hostfile file;
 	struct virtq_chain chain; /* the worker's */
 };
 
 /* What the guest has written to its memory is in the host's page cache, and so in the file. */
 static uint32_t flush(const struct pmem *p)
 {
-	while (fdatasync(p->fd) < 0)
+	while (fdatasync(p->file.fd) < 0)
 		if (errno != EINTR)
 			return PMEM_FAILED;
 	return PMEM_OK;
@@ -112,27 +112,25 @@ static void pmem_destroy(struct device *dev)
 	virtio_pci_free(p->pci);
 	virtio_workers_done(&p->workers);
 	virtio_device_done(&p->virtio);
-	fd_close(&p->fd);
-	free(p->path);
+	hostfile_close(&p->file);
 	free(p);
 }
 
 static int init(struct pmem *p, const struct device_env *env, const struct keyval *args,
 	struct lacuna_error **err)
 {
-	const char *path = keyval_get(args, "path");
+	const char *path;
+	int fd;
 	bool readonly = false;
 	uint64_t size = 0, gpa = 0;
-	if (!path || !*path)
-		return err_set(err, EINVAL, "no file given: path=FILE");
-	p->path = strdup(path);
-	if (!p->path)
-		return err_nomem(err);
-	int rc = keyval_bool(args, "readonly", false, &readonly, err);
+	int rc = hostfile_option(args, &path, &fd, err);
 	if (rc == 0)
-		rc = memfile_open(path, readonly, &p->fd, &size, err);
+		rc = keyval_bool(args, "readonly", false, &readonly, err);
 	if (rc == 0)
-		rc = env->map_file(env->map_opaque, p->path, p->fd, size, readonly, &gpa, err);
+		rc = memfile_open(&p->file, path, fd, readonly, &size, err);
+	if (rc == 0)
+		rc = env->map_file(
+			env->map_opaque, p->file.name, p->file.fd, size, readonly, &gpa, err);
 	if (rc < 0)
 		return rc;
 	p->config = (struct pmem_config){ htole64(gpa), htole64(size) };
@@ -153,7 +151,7 @@ static int pmem_create(const struct device_env *env, const struct keyval *args, 
 	if (!p)
 		return err_nomem(err);
 	p->dev.class = &virtio_pmem_class;
-	p->fd = -1;
+	p->file.fd = -1;
 	int rc = init(p, env, args, err);
 	if (rc < 0) {
 		pmem_destroy(&p->dev);
@@ -163,7 +161,7 @@ static int pmem_create(const struct device_env *env, const struct keyval *args, 
 	return 0;
 }
 
-static const char *const pmem_keys[] = { "path", "readonly", NULL };
+static const char *const pmem_keys[] = { "path", "fd", "readonly", NULL };
 
 const struct device_class virtio_pmem_class = {
 	.name = "virtio-pmem",

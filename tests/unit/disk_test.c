@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -168,6 +169,59 @@ ParameterizedTest(struct lock_case *c, disk, locks)
 	disk_close(first);
 	cr_assert_eq(disk_open(path, c->second_ro, false, &second, NULL), 0, "free again");
 	disk_close(second);
+}
+
+/* --- handed in --- */
+
+static void check_adoption(int flags, bool readonly, bool direct, int code, const char *words)
+{
+	struct disk *d = NULL;
+	struct lacuna_error *err = NULL;
+	AUTO_CLOSE int fd = open(path, flags | O_CLOEXEC);
+	cr_assert_geq(fd, 0);
+	cr_expect_eq(disk_adopt(fd, readonly, direct, &d, &err), -code);
+	if (code)
+		cr_expect(
+			strstr(lacuna_error_message(err), words), "%s", lacuna_error_message(err));
+	lacuna_error_free(err);
+	disk_close(d);
+}
+
+Test(disk, descriptors)
+{
+	make("a.img", 4096, 0);
+	check_adoption(O_RDWR, false, false, 0, "");
+	check_adoption(O_RDWR, true, false, 0, "");
+	check_adoption(O_RDONLY, true, false, 0, "");
+	check_adoption(O_RDONLY, false, false, EACCES, "open it for writing too, or add readonly");
+	check_adoption(O_RDWR | O_APPEND, false, false, EINVAL, "opened with O_APPEND");
+	check_adoption(O_RDWR | O_APPEND, true, false, 0, "");
+	check_adoption(O_RDWR | O_DIRECT, false, false, EINVAL, "O_DIRECT: add direct=on");
+	cr_assert_eq(truncate(path, 1000), 0);
+	check_adoption(O_RDWR, false, false, EINVAL, "has 1000 bytes, not a multiple of 512");
+	cr_assert_eq(truncate(path, 0), 0);
+	check_adoption(O_RDWR, false, false, EINVAL, "is empty");
+	unlink(path);
+	snprintf(path, sizeof(path), "/dev/null");
+	check_adoption(O_RDWR, false, false, EINVAL, "neither a file nor a block device");
+	snprintf(path, sizeof(path), "%s", dir);
+	check_adoption(O_RDONLY, true, false, EISDIR, "is a directory");
+}
+
+Test(disk, descriptor_of_a_file_without_a_name)
+{
+	struct disk *d;
+	struct lacuna_error *err = NULL;
+	AUTO_CLOSE int fd = memfd_create("disk", MFD_CLOEXEC);
+	cr_assert_eq(ftruncate(fd, 8192), 0);
+	cr_assert_eq(disk_adopt(fd, false, false, &d, NULL), 0);
+	cr_expect_eq(d->size, 8192u);
+	cr_expect_eq(disk_grow(d, 4096, &err), -EINVAL);
+	cr_expect_not_null(strstr(lacuna_error_message(err), "disk fd "));
+	lacuna_error_free(err);
+	cr_expect_eq(disk_grow(d, 16384, NULL), 0);
+	disk_close(d);
+	cr_expect_eq(lseek(fd, 0, SEEK_END), 16384, "the original is still open");
 }
 
 static int transfer_vector(

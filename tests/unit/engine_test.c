@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "util/bytes.h"
+#include "util/fd.h"
 
 #define BLOCK  ((uint64_t)4096)
 #define BLOCKS ENGINE_DEPTH
@@ -190,13 +191,18 @@ Test(engine, discard_that_the_host_can_not_do_is_no_error)
 struct kind_case {
 	enum engine_kind kind;
 	bool direct;
+	int handed; /* with these flags; 0: opened by name */
 };
 
 static struct kind_case kinds[] = {
-	{ ENGINE_URING, false },
-	{ ENGINE_THREADS, false },
-	{ ENGINE_URING, true },
-	{ ENGINE_THREADS, true },
+	{ ENGINE_URING, false, 0 },
+	{ ENGINE_THREADS, false, 0 },
+	{ ENGINE_URING, true, 0 },
+	{ ENGINE_THREADS, true, 0 },
+	{ ENGINE_URING, false, O_RDWR },
+	{ ENGINE_AUTO, false, O_RDWR | O_NONBLOCK }, /* which io_uring can't have */
+	{ ENGINE_URING, true, O_RDWR },
+	{ ENGINE_URING, true, O_RDWR | O_DIRECT },
 };
 
 #define EACH_OF(name, n)                                                \
@@ -211,7 +217,10 @@ static struct kind_case kinds[] = {
 static void start(const struct kind_case *c)
 {
 	struct lacuna_error *err = NULL;
-	if (disk_open(path, false, c->direct, &disk, &err) == -EINVAL && c->direct)
+	AUTO_CLOSE int fd = c->handed ? open(path, c->handed | O_CLOEXEC) : -1;
+	int rc = c->handed ? disk_adopt(fd, false, c->direct, &disk, &err)
+			   : disk_open(path, false, c->direct, &disk, &err);
+	if (rc == -EINVAL && c->direct)
 		cr_skip_test("%s", lacuna_error_message(err));
 	cr_assert_not_null(disk);
 	if (engine_new(disk, c->kind, &engine, &err) < 0)
@@ -447,6 +456,17 @@ EACH_KIND(drained)
 	cr_expect_eq(jobs_done, BLOCKS);
 	cr_expect_eq(engine->under_way, 0);
 	engine_drain(engine);
+}
+
+Test(engine, what_may_not_wait_is_not_for_io_uring)
+{
+	struct lacuna_error *err = NULL;
+	AUTO_CLOSE int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	cr_assert_eq(disk_adopt(fd, false, false, &disk, NULL), 0);
+	cr_expect_eq(engine_new(disk, ENGINE_URING, &engine, &err), -EINVAL);
+	cr_expect_not_null(strstr(lacuna_error_message(err), "opened with O_NONBLOCK"));
+	lacuna_error_free(err);
+	cr_expect(fcntl(fd, F_GETFL) & O_NONBLOCK);
 }
 
 Test(engine, auto_finds_one)

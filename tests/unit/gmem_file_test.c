@@ -106,7 +106,8 @@ Test(gmem_file, not_to_be_mapped)
 {
 	struct lacuna_error *err = NULL;
 	const struct gmem_file *f;
-	cr_expect_eq(gmem_add_file(mem, 8 * GIB, FILE_SIZE, "x.img", -1, false, &f, &err), -EBADF);
+	cr_expect_eq(
+		gmem_add_file(mem, 8 * GIB, FILE_SIZE, "'x.img'", -1, false, &f, &err), -EBADF);
 	cr_expect_str_eq(lacuna_error_message(err), "map 'x.img', 2 MiB: Bad file descriptor");
 	lacuna_error_free(err);
 	cr_expect_eq(gmem_discard(mem, file->region.hva, FILE_SIZE), 0, "a file is not RAM");
