@@ -6,7 +6,7 @@
  * When the host truncates a file, what is gone can't be served by anybody, and the machine ends.
  * KVM can't be relied on to say so: an access may fail with EFAULT, arrive as MMIO, or be tried
  * again and again inside the kernel, with a guest that hangs (asynchronous page faults). So the
- * file is watched, too.
+ * file is watched, too, or looked at now and then where that is not possible.
  */
 #include "machine/devmem.h"
 
@@ -21,6 +21,8 @@
 #include "util/bytes.h"
 #include "util/err.h"
 #include "util/fd.h"
+
+#define LOOK_US 1000000
 
 #define SLOT_MAX (((uint64_t)1 << 43) - 4096) /* KVM counts the pages of a slot in 31 bits */
 
@@ -86,16 +88,32 @@ bool devmem_lost(const struct machine *m, char *message, size_t size)
 	return false;
 }
 
-static void file_changed(void *opaque, uint32_t events)
+static void look(void *opaque)
 {
 	struct machine *m = opaque;
-	char message[sizeof(m->end_message)], event[4096];
-	ssize_t n = read(m->devmem_watch, event, sizeof(event)); /* what has changed is looked at */
-	if (n > 0 && devmem_lost(m, message, sizeof(message)))
+	char message[sizeof(m->end_message)];
+	if (devmem_lost(m, message, sizeof(message)))
 		machine_end(m, LACUNA_END_FAILED, 0, message);
 }
 
-/* A host without watches to spare is no reason to refuse the file. */
+static void file_changed(void *opaque, uint32_t events)
+{
+	struct machine *m = opaque;
+	char event[4096];
+	if (read(m->devmem_watch, event, sizeof(event)) > 0) /* what has changed is looked at */
+		look(m);
+}
+
+/* A host without watches to spare, or one that lets us open nothing (the watch is set by name), is
+ * no reason to refuse the file. */
+static void look_often(struct machine *m)
+{
+	log_debug(&m->log, "pmem", "the file is not watched, but looked at every second: %s",
+		strerrordesc_np(errno));
+	if (!m->devmem_timer && loop_add_timer(m->loop, look, m, &m->devmem_timer, NULL) == 0)
+		loop_arm(m->devmem_timer, LOOK_US, LOOK_US);
+}
+
 static void watch(struct machine *m, int fd)
 {
 	char path[32];
@@ -107,7 +125,7 @@ static void watch(struct machine *m, int fd)
 			m->devmem_watch = TAKE_FD(watch_fd);
 	}
 	if (m->devmem_watch < 0 || inotify_add_watch(m->devmem_watch, path, IN_MODIFY) < 0)
-		log_debug(&m->log, "pmem", "the file is not watched: %s", strerrordesc_np(errno));
+		look_often(m);
 }
 
 /* --- accesses that the slot did not serve --- */
@@ -196,6 +214,7 @@ int devmem_map(void *machine, const char *name, int fd, uint64_t size, bool read
 void devmem_free(struct machine *m)
 {
 	loop_remove(m->devmem_source);
+	loop_remove(m->devmem_timer);
 	fd_close(&m->devmem_watch);
 	while (m->devmem) {
 		struct devmem *d = m->devmem;

@@ -69,7 +69,7 @@ struct machine {
 	struct devmem_space devmem_space;
 	struct devmem *devmem; /* list */
 	int devmem_watch;      /* inotify, or -1 */
-	struct loop_source *devmem_source;
+	struct loop_source *devmem_source, *devmem_timer;
 	struct bus pio, mmio;
 	struct pci_host *pci;
 	struct ecam_window *window; /* NULL: it traps, or there is none */
