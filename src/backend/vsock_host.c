@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
+#include "backend/handed.h"
 #include "util/err.h"
 #include "util/fd.h"
 
@@ -19,8 +20,8 @@
 
 struct vsock_host {
 	int fd;
-	struct sockaddr_un address;
-	dev_t dev; /* of the socket's file */
+	struct sockaddr_un address; /* without a name: the guest reaches nobody */
+	dev_t dev;                  /* of the socket's file */
 	ino_t ino;
 };
 
@@ -66,7 +67,8 @@ static int listen_at(struct vsock_host *h, struct lacuna_error **err)
 	return 0;
 }
 
-int vsock_host_new(const char *path, struct vsock_host **ret, struct lacuna_error **err)
+/* A host that does not listen yet. */
+static int new_host(const char *path, struct vsock_host **ret, struct lacuna_error **err)
 {
 	const size_t max = sizeof(((struct sockaddr_un *)0)->sun_path) - 1 - SUFFIX_MAX;
 	size_t length = strlen(path);
@@ -77,15 +79,37 @@ int vsock_host_new(const char *path, struct vsock_host **ret, struct lacuna_erro
 	struct vsock_host *h = calloc(1, sizeof(*h));
 	if (!h)
 		return err_nomem(err);
+	h->fd = -1;
 	h->address.sun_family = AF_UNIX;
 	memcpy(h->address.sun_path, path, length + 1);
-	int rc = listen_at(h, err);
+	*ret = h;
+	return 0;
+}
+
+int vsock_host_new(const char *path, struct vsock_host **ret, struct lacuna_error **err)
+{
+	struct vsock_host *h;
+	int rc = new_host(path, &h, err);
+	if (rc < 0)
+		return rc;
+	rc = listen_at(h, err);
 	if (rc < 0) {
 		vsock_host_free(h);
 		return rc;
 	}
 	*ret = h;
 	return 0;
+}
+
+int vsock_host_adopt(int fd, const char *path, struct vsock_host **ret, struct lacuna_error **err)
+{
+	AUTO_CLOSE int own = handed_socket(fd, true, err);
+	if (own < 0)
+		return own;
+	int rc = new_host(path ? path : "", ret, err);
+	if (rc == 0)
+		(*ret)->fd = TAKE_FD(own);
+	return rc;
 }
 
 void vsock_host_free(struct vsock_host *h)
@@ -115,6 +139,8 @@ int vsock_host_connect(const struct vsock_host *h, uint32_t port)
 {
 	struct sockaddr_un a = h->address;
 	size_t length = strlen(a.sun_path);
+	if (!length)
+		return -ECONNREFUSED;
 	snprintf(a.sun_path + length, sizeof(a.sun_path) - length, "_%u", port);
 	AUTO_CLOSE int fd = new_socket();
 	/* A Unix socket connects at once or not at all. */

@@ -19,6 +19,9 @@ struct vsock_host;
 
 /* Listens at @path, where there must be nothing yet. */
 int vsock_host_new(const char *path, struct vsock_host **ret, struct lacuna_error **err);
+/* The same with a duplicate of @fd, a socket that listens already and does not block. @path is only
+ * the beginning of the names that the guest's connections go to; NULL: they go nowhere. */
+int vsock_host_adopt(int fd, const char *path, struct vsock_host **ret, struct lacuna_error **err);
 /* Removes the socket's file if it is still ours. NULL is fine. */
 void vsock_host_free(struct vsock_host *h);
 
@@ -26,7 +29,8 @@ void vsock_host_free(struct vsock_host *h);
 int vsock_host_fd(const struct vsock_host *h);
 /* The next one who has connected: a descriptor, or -errno (-EAGAIN: nobody). */
 int vsock_host_accept(const struct vsock_host *h);
-/* Connects to the listener for @port: a descriptor, or -errno. */
+/* Connects to the listener for @port: a descriptor, or -errno (-ECONNREFUSED: there can be none).
+ */
 int vsock_host_connect(const struct vsock_host *h, uint32_t port);
 
 /* The first line on a connection to PATH, as far as it has come. */

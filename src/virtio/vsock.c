@@ -112,15 +112,19 @@ static void vsock_get(struct device *dev,
 
 static int read_options(struct vsock *v, const struct keyval *args, struct lacuna_error **err)
 {
-	const char *path = keyval_get(args, "path");
+	const char *path = keyval_get(args, "path"), *text = keyval_get(args, "fd");
+	int fd = -1;
 	if (!keyval_get(args, "cid"))
 		return err_set(err, EINVAL, "no context identifier given: cid=N, 3 or more");
-	if (!path || !*path)
-		return err_set(err, EINVAL, "no socket given: path=FILE");
+	if (path ? !*path : !text)
+		return err_set(err, EINVAL, "no socket given: path=FILE or fd=N");
 	int rc = keyval_u64(args, "cid", 0, VSOCK_CID_GUEST_MIN, VSOCK_CID_GUEST_MAX, &v->cid, err);
-	if (rc == 0)
-		rc = vsock_host_new(path, &v->host, err);
-	return rc;
+	if (rc == 0 && text)
+		rc = parse_fd("fd", text, &fd, err);
+	if (rc < 0)
+		return rc;
+	return text ? vsock_host_adopt(fd, path, &v->host, err)
+		    : vsock_host_new(path, &v->host, err);
 }
 
 static unsigned worker_of(const struct virtio_device *dev, unsigned queue)
@@ -165,7 +169,7 @@ static int vsock_create(const struct device_env *env, const struct keyval *args,
 	return 0;
 }
 
-static const char *const vsock_keys[] = { "cid", "path", NULL };
+static const char *const vsock_keys[] = { "cid", "path", "fd", NULL };
 
 const struct device_class virtio_vsock_class = {
 	.name = "virtio-vsock",

@@ -2,7 +2,8 @@
 /*
  * The socket device (virtio 1.2, 5.10): stream sockets between programs of the guest and of the
  * host, which meets them as Unix sockets (src/backend/vsock_host.h). Option "vsock", with the
- * guest's context identifier (cid) and the path of the host's socket.
+ * guest's context identifier (cid) and the path of the host's socket, or one that listens already
+ * (fd).
  */
 #ifndef VIRTIO_VSOCK_H
 #define VIRTIO_VSOCK_H

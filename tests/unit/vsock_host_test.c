@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -155,6 +156,73 @@ Test(vsock_host, connects_by_port)
 	close(fd);
 	unlink(name);
 	vsock_host_free(h);
+}
+
+/* --- a listener handed in --- */
+
+static void expect_not_adopted(int fd, int code, const char *words)
+{
+	struct vsock_host *h = NULL;
+	struct lacuna_error *err = NULL;
+	cr_expect_eq(vsock_host_adopt(fd, path, &h, &err), -code);
+	cr_expect(strstr(lacuna_error_message(err), words), "%s", lacuna_error_message(err));
+	cr_expect_null(h);
+	lacuna_error_free(err);
+}
+
+Test(vsock_host, descriptors_that_will_not_do)
+{
+	int pair[2], pipes[2], plain = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	int packets = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0);
+	int inet = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+	cr_assert_eq(pipe(pipes), 0);
+	expect_not_adopted(999, EBADF, "fd 999 is not an open descriptor");
+	expect_not_adopted(pipes[0], EINVAL, "is not a Unix stream socket");
+	expect_not_adopted(packets, EINVAL, "is not a Unix stream socket");
+	expect_not_adopted(inet, EINVAL, "is not a Unix stream socket");
+	expect_not_adopted(plain, EINVAL, "does not listen");
+	expect_not_adopted(pair[0], EINVAL, "does not listen");
+	int listener = bound(path, true);
+	expect_not_adopted(listener, EINVAL, "is blocking: make it with SOCK_NONBLOCK");
+	cr_expect_not(fcntl(listener, F_GETFL) & O_NONBLOCK);
+	close(listener);
+}
+
+Test(vsock_host, listener_of_somebody_elses)
+{
+	struct vsock_host *h;
+	struct sockaddr_un a = address(path);
+	char name[80];
+	int listener = bound(path, true);
+	cr_assert_eq(fcntl(listener, F_SETFL, O_NONBLOCK), 0);
+	cr_assert_eq(vsock_host_adopt(listener, path, &h, NULL), 0);
+	cr_expect_eq(vsock_host_accept(h), -EAGAIN);
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	cr_assert_eq(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	int got = vsock_host_accept(h);
+	cr_assert_geq(got, 0);
+	cr_expect(fcntl(got, F_GETFL) & O_NONBLOCK);
+	close(got);
+	close(fd);
+
+	snprintf(name, sizeof(name), "%s_52", path);
+	int other = bound(name, true);
+	got = vsock_host_connect(h, 52);
+	cr_expect_geq(got, 0);
+	close(got);
+	close(other);
+	unlink(name);
+	vsock_host_free(h);
+
+	cr_expect_eq(access(path, F_OK), 0, "it is not ours to remove");
+	cr_assert_eq(vsock_host_adopt(listener, NULL, &h, NULL), 0);
+	cr_expect_eq(vsock_host_connect(h, 52), -ECONNREFUSED, "there is no name to connect to");
+	vsock_host_free(h);
+	fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	cr_expect_eq(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0, "it still listens");
+	close(fd);
+	close(listener);
 }
 
 /* --- the first line --- */
