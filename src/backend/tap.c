@@ -4,11 +4,14 @@
 
 #include <fcntl.h>
 #include <linux/if_tun.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
+#include "backend/handed.h"
 #include "util/err.h"
 #include "util/fd.h"
 
@@ -167,24 +170,40 @@ int tap_open(const char *name, unsigned queues, struct tap **ret, struct lacuna_
 	return 0;
 }
 
+/* Flags of the open file description are not ours to change: where they would have us wait, each
+ * call has to say that it does not (Linux 5.11). */
+static int check_flags(struct tap *t, int fd, struct lacuna_error **err)
+{
+	int flags = fcntl(t->fd[0], F_GETFL);
+	if ((flags & O_ACCMODE) != O_RDWR)
+		return err_set(err, EACCES, "fd %d: open /dev/net/tun for reading and writing", fd);
+	if (flags & O_NONBLOCK)
+		return 0;
+	/* No frame: it is shorter than its header, and so refused by who knows the flag. */
+	struct iovec nothing = { .iov_base = &flags, .iov_len = 1 };
+	t->io_flags = RWF_NOWAIT;
+	if (pwritev2(t->fd[0], &nothing, 1, -1, t->io_flags) < 0 && errno == EOPNOTSUPP)
+		return err_set(
+			err, EINVAL, "fd %d is blocking: open /dev/net/tun with O_NONBLOCK", fd);
+	return 0;
+}
+
 static int check_adopted(struct tap *t, int fd, struct lacuna_error **err)
 {
 	struct ifreq r = { 0 };
 	if (ioctl(t->fd[0], TUNGETIFF, &r) < 0)
 		return err_set(err, EINVAL,
-			"fd=%d is not a tap: open /dev/net/tun and attach it (TUNSETIFF) first",
+			"fd %d is not a tap: open /dev/net/tun and attach it (TUNSETIFF) first",
 			fd);
 	if (!(r.ifr_flags & IFF_TAP))
 		return err_set(err, EINVAL,
-			"fd=%d is a tun, without Ethernet frames: attach it with IFF_TAP", fd);
+			"fd %d is a tun, without Ethernet frames: attach it with IFF_TAP", fd);
 	if (!(r.ifr_flags & IFF_VNET_HDR) || !(r.ifr_flags & IFF_NO_PI))
-		return err_set(err, EINVAL, "fd=%d: attach it with IFF_VNET_HDR and IFF_NO_PI", fd);
+		return err_set(err, EINVAL, "fd %d: attach it with IFF_VNET_HDR and IFF_NO_PI", fd);
 	memcpy(t->name, r.ifr_name, sizeof(t->name));
 	t->name[sizeof(t->name) - 1] = '\0';
-	int flags = fcntl(t->fd[0], F_GETFL);
-	if (flags < 0 || fcntl(t->fd[0], F_SETFL, flags | O_NONBLOCK) < 0)
-		return err_errno(err, "fd=%d: make it non-blocking", fd);
-	return set_up(t, err);
+	int rc = check_flags(t, fd, err);
+	return rc < 0 ? rc : set_up(t, err);
 }
 
 int tap_adopt(int fd, struct tap **ret, struct lacuna_error **err)
@@ -192,8 +211,10 @@ int tap_adopt(int fd, struct tap **ret, struct lacuna_error **err)
 	struct tap *t = tap_new(1);
 	if (!t)
 		return err_nomem(err);
-	t->fd[0] = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	int rc = t->fd[0] < 0 ? err_errno(err, "fd=%d", fd) : check_adopted(t, fd, err);
+	char name[16];
+	snprintf(name, sizeof(name), "fd %d", fd);
+	t->fd[0] = handed_dup(name, fd, err);
+	int rc = t->fd[0] < 0 ? t->fd[0] : check_adopted(t, fd, err);
 	if (rc < 0) {
 		tap_close(t);
 		return rc;

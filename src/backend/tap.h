@@ -16,15 +16,15 @@
 struct tap {
 	char name[IFNAMSIZ];
 	unsigned queues;
-	int fd[TAP_QUEUES_MAX]; /* non-blocking; -1: not open */
-	bool up;                /* when it was opened */
-	bool uso;               /* the kernel knows TUN_F_USO4 and TUN_F_USO6 */
+	int fd[TAP_QUEUES_MAX]; /* -1: not open */
+	int io_flags; /* for preadv2() and pwritev2(), which then never wait: 0, or RWF_NOWAIT */
+	bool up;      /* when it was opened */
+	bool uso;     /* the kernel knows TUN_F_USO4 and TUN_F_USO6 */
 };
 
 /* Opens interface @name with @queues queues, 1 to TAP_QUEUES_MAX, of which the first is enabled. */
 int tap_open(const char *name, unsigned queues, struct tap **ret, struct lacuna_error **err);
-/* Takes a duplicate of @fd, an open tap with IFF_VNET_HDR: the original stays the caller's, but
- * becomes non-blocking. */
+/* Takes a duplicate of @fd, an open tap with IFF_VNET_HDR. The original stays the caller's. */
 int tap_adopt(int fd, struct tap **ret, struct lacuna_error **err);
 void tap_close(struct tap *tap);
 

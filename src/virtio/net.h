@@ -4,8 +4,8 @@
  * the host. One or more pairs of a receive and a transmit queue, each pair with a thread of its
  * own, and a control queue.
  *
- * Option "net": tap=NAME[,queues=N] | fd=N | passt[=SOCKET], and mac=, mtu=; see lacuna(1). Without
- * mac= the address is a random one of local administration, another one each time.
+ * Option "net": tap=NAME[,queues=N] | fd=N | passt[=SOCKET|,fd=N], and mac=, mtu=; see lacuna(1).
+ * Without mac= the address is a random one of local administration, another one each time.
  *
  * A tap is given frames as the guest has them, with checksums and segmentation left to the host
  * where the driver agreed. The stream has no place for that: there the guest is offered no

@@ -2,9 +2,9 @@
 /* Reading option "net". */
 #include "virtio/net_options.h"
 
-#include <limits.h>
 #include <sys/random.h>
 
+#include "backend/handed.h"
 #include "util/err.h"
 
 #define MTU_MIN 68u /* 5.1.4.1 */
@@ -64,37 +64,45 @@ static int read_wish(const struct keyval *args, struct wish *ret, struct lacuna_
 		.socket = path ? path : socket,
 		.passt = kind || path,
 	};
-	unsigned given = (ret->tap != NULL) + (ret->fd != NULL) + ret->passt;
+	/* With the word passt, fd=N is the stream to one. */
+	unsigned given = (ret->tap != NULL) + (ret->fd && !kind) + ret->passt;
 	if (given > 1)
 		return err_set(err, EINVAL, "give one of tap=NAME, fd=N and passt, not %u", given);
 	if (socket && (!ret->passt || path))
 		return err_set(err, EINVAL, "socket=%s goes with passt: passt,socket=PATH", socket);
+	if (socket && ret->fd)
+		return err_set(err, EINVAL, "give socket=PATH or fd=N, not both");
 	if (!given)
 		return err_set(err, EINVAL,
 			"no network given: tap=NAME, fd=N, or passt, which needs no rights");
 	return 0;
 }
 
-static int open_stream(const struct wish *wish, struct net_options *o, struct lacuna_error **err)
+static int open_stream(
+	const struct wish *wish, int handed, struct net_options *o, struct lacuna_error **err)
 {
-	int fd = -1;
-	int rc = wish->socket ? passt_connect(wish->socket, &fd, err)
-			      : passt_start(o->mac, &o->passt, &fd, err);
+	int fd = -1, rc;
+	if (wish->fd)
+		rc = fd = handed_socket(handed, false, err);
+	else if (wish->socket)
+		rc = passt_connect(wish->socket, &fd, err);
+	else
+		rc = passt_start(o->mac, &o->passt, &fd, err);
 	return rc < 0 ? rc : netstream_new(fd, &o->stream, err);
 }
 
 static int open_host(
 	const struct wish *wish, unsigned queues, struct net_options *o, struct lacuna_error **err)
 {
-	uint64_t fd = 0;
+	int fd = -1;
 	if (queues > 1 && !wish->tap)
 		return err_set(err, EINVAL, "queues=%u needs tap=NAME", queues);
 	if (wish->tap)
 		return tap_open(wish->tap, queues, &o->tap, err);
-	if (!wish->fd)
-		return open_stream(wish, o, err);
-	int rc = parse_u64("fd", wish->fd, 0, INT_MAX, &fd, err);
-	return rc < 0 ? rc : tap_adopt((int)fd, &o->tap, err);
+	int rc = wish->fd ? parse_fd("fd", wish->fd, &fd, err) : 0;
+	if (rc < 0)
+		return rc;
+	return wish->passt ? open_stream(wish, fd, o, err) : tap_adopt(fd, &o->tap, err);
 }
 
 int net_options_read(const struct keyval *args, struct net_options *ret, struct lacuna_error **err)

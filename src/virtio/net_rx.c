@@ -138,7 +138,7 @@ static int read_tap(struct net_pair *p, uint32_t window)
 	iov[count++] = (struct iovec){ p->spill, NET_FRAME_MAX };
 	ssize_t n;
 	do
-		n = readv(p->fd, iov, (int)count);
+		n = preadv2(p->fd, iov, (int)count, -1, p->net->tap->io_flags);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return errno == EAGAIN ? 0 : -errno;

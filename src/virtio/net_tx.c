@@ -15,7 +15,7 @@ static int send_to_tap(struct net_pair *p, const struct net_hdr *hdr, uint32_t l
 	unsigned count = 1 + virtq_chain_out(&p->chain, NET_HDR_SIZE, len, iov + 1);
 	ssize_t n;
 	do
-		n = writev(p->fd, iov, (int)count);
+		n = pwritev2(p->fd, iov, (int)count, -1, p->net->tap->io_flags);
 	while (n < 0 && errno == EINTR);
 	return n < 0 ? -errno : 0;
 }

@@ -269,8 +269,8 @@ net "queues with a descriptor" "queues=2 needs tap=NAME" fd=0,queues=2
 net "tap missing" "net0: there is no interface 'lacuna-none': make it by 'ip tuntap add lacuna-none mode tap'" tap=lacuna-none
 net "tap with a long name" "'a-name-of-more-t' is no name of an interface" tap=a-name-of-more-t
 net "tap without a name" "'' is no name of an interface" tap=
-net "descriptor that is not open" "fd=999: Bad file descriptor" fd=999
-net "descriptor that is no tap" "fd=0 is not a tap" fd=0
+net "descriptor that is not open" "net0: fd 999 is not an open descriptor" fd=999
+net "descriptor that is no tap" "net0: fd 0 is not a tap" fd=0
 net "descriptor in words" "fd: 'three' is not a number" fd=three
 net "passt's socket missing" "no passt listens on '$tmp/none': start one by 'passt --socket $tmp/none'" "passt=$tmp/none"
 net "passt's socket is a file" "no passt listens on '$tmp/empty'" "passt,socket=$tmp/empty"
