@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A byte stream between one device and the outside: two descriptors (a terminal, pipes, sockets), a
- * file for output, the client of a listening socket, the user of a pseudo-terminal, or nothing.
- * Both directions are buffered. The device never blocks: it puts bytes
+ * file for output, the client of a listening socket, the user of a pseudo-terminal, a function of
+ * the program's, or nothing. Both directions are buffered. The device never blocks: it puts bytes
  * into the output buffer and takes bytes out of the input buffer; the loop thread moves them from
  * and to the descriptors.
  *
@@ -24,15 +24,23 @@ struct chardev;
 struct log;
 struct loop;
 
+/* Takes output: all of it, in order, one call at a time, with no lock held. @data lives until it
+ * returns. On the loop thread, or on that of chardev_flush(). */
+struct chardev_sink {
+	void (*fn)(void *opaque, const void *data, size_t size); /* NULL: there is none */
+	void *opaque;
+};
+
 struct chardev_params {
-	struct loop *loop;    /* must outlive the chardev */
-	const char *name;     /* "serial": begins every message */
-	const char *path;     /* output goes to this file, made anew; NULL: to out_fd */
-	int in_fd, out_fd;    /* -1: no input, output is dropped */
-	const char *out_name; /* of out_fd, in messages: "stdout" */
-	const char *socket;   /* instead of all these: a Unix socket made at this path */
-	bool pty;             /* likewise: a new pseudo-terminal */
-	const char *link;     /* symbolic link to it; NULL: none */
+	struct loop *loop;        /* must outlive the chardev */
+	const char *name;         /* "serial": begins every message */
+	const char *path;         /* output goes to this file, made anew; NULL: to out_fd */
+	int in_fd, out_fd;        /* -1: no input, output is dropped */
+	const char *out_name;     /* of out_fd, in messages: "stdout" */
+	const char *socket;       /* instead of all these: a Unix socket made at this path */
+	bool pty;                 /* likewise: a new pseudo-terminal */
+	const char *link;         /* symbolic link to it; NULL: none */
+	struct chardev_sink sink; /* likewise, with chardev_input() for the other direction */
 	bool retain; /* output to a peer that is not there: the last 64 KiB are kept, not dropped */
 	bool escape; /* for terminals: Ctrl-a x ends, Ctrl-a Ctrl-a or Ctrl-a a sends a Ctrl-a,
 			Ctrl-a and anything else is swallowed */
@@ -52,8 +60,8 @@ int chardev_new(
 /* Detaches. Output still buffered is lost: flush first. */
 void chardev_free(struct chardev *c);
 
-/* What the device wants to know. Called on the loop thread with no lock held; each may come though
- * nothing has changed. */
+/* What the device wants to know. Called on the loop thread, or that of chardev_finish(), with no
+ * lock held; each may come though nothing has changed. */
 struct chardev_client {
 	void (*input)(void *opaque);                  /* there is something to read */
 	void (*space)(void *opaque);                  /* a write that was cut short may go on */
@@ -73,6 +81,9 @@ size_t chardev_read(struct chardev *c, void *data, size_t len);
 /* How many bytes can be read now. */
 size_t chardev_pending(struct chardev *c);
 
+/* From outside, where there is a sink: how much of @data found room. Any thread, any lock. */
+size_t chardev_input(struct chardev *c, const void *data, size_t len);
+
 /* False: the peer isn't there, and nothing is. Output is taken all the same, see `retain`. */
 bool chardev_present(struct chardev *c);
 /* Where the peer finds us: the socket's path, "/dev/pts/4". NULL: there is no peer. */
@@ -82,14 +93,15 @@ bool chardev_window(struct chardev *c, unsigned *ret_cols, unsigned *ret_rows);
 
 /*
  * Writes out what is buffered and waits at most @timeout_ms for the outside to take it. Any thread,
- * whether the loop runs or not; SIGPIPE never reaches the process. -ETIMEDOUT, or the error of the
- * write; 0 if on_failure() has told about one before.
+ * whether the loop runs or not; SIGPIPE never reaches the process. A sink is waited for as long as
+ * it takes. -ETIMEDOUT, or the error of the write; 0 if on_failure() has told about one before.
  */
 int chardev_flush(struct chardev *c, unsigned timeout_ms, struct lacuna_error **err);
 
 #define CHARDEV_LAST_OUTPUT_MS 2000
 
-/* The same for the end of a machine: a time-out goes to @log, an error to on_failure(). */
+/* The same for the end of a machine: what the client could not write before is written, too; a
+ * time-out goes to @log, an error to on_failure(). */
 void chardev_finish(struct chardev *c, unsigned timeout_ms, const struct log *log);
 
 #endif

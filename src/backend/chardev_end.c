@@ -10,8 +10,8 @@
 #include "util/bytes.h"
 #include "util/err.h"
 
-static const char *const names[] = { "off", "stdio", "file", "fd", "socket", "pty" };
-static_assert(ARRAY_SIZE(names) == CHARDEV_PTY + 1, "a name for each");
+static const char *const names[] = { "off", "stdio", "file", "fd", "socket", "pty", "function" };
+static_assert(ARRAY_SIZE(names) == CHARDEV_FUNCTION + 1, "a name for each");
 
 const char *chardev_kind_name(enum chardev_kind kind)
 {
@@ -116,6 +116,9 @@ void chardev_end_apply(const struct chardev_end *end, struct chardev_params *par
 	case CHARDEV_PTY:
 		params->pty = true;
 		params->link = end->path;
+		break;
+	case CHARDEV_FUNCTION:
+		params->sink = end->sink;
 		break;
 	}
 }

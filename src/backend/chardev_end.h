@@ -21,12 +21,14 @@ enum chardev_kind {
 	CHARDEV_FD, /* two descriptors of the caller's, which stay the caller's */
 	CHARDEV_SOCKET,
 	CHARDEV_PTY,
+	CHARDEV_FUNCTION, /* of the program's, which options can't name */
 };
 
 struct chardev_end {
 	enum chardev_kind kind;
 	char *path;  /* of a file or socket; of a pseudo-terminal the link to it, or NULL */
 	int in, out; /* of a pair of descriptors */
+	struct chardev_sink sink; /* of a function */
 };
 
 /* -EINVAL: none, more than one, or not of its form. */

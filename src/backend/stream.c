@@ -43,9 +43,11 @@ int stream_open(struct stream *s, int fd, int access)
 
 void stream_want(struct stream *s, bool on)
 {
-	if (!s->source)
+	if (!s->source || (s->is_event && !on))
 		return;
-	if (s->is_timer)
+	if (s->is_event)
+		loop_signal(s->source);
+	else if (s->is_timer)
 		loop_arm(s->source, on ? 1 : 0, 0);
 	else
 		loop_set_events(s->source, on ? s->events : s->idle);

@@ -15,6 +15,7 @@ struct stream {
 	int fd;       /* ours */
 	size_t piece; /* what a write takes without blocking if poll(2) says that it is ready */
 	bool is_socket, is_timer;
+	bool is_event;   /* there is no descriptor: the source is run once when it is wanted */
 	uint32_t events; /* to wait for when it is wanted */
 	uint32_t idle;   /* and when it is not; 0: nothing */
 	struct loop_source *source;

@@ -264,14 +264,9 @@ static void console_stop(struct device *dev)
 		c->kick[i].source = NULL;
 	}
 	for (unsigned i = 0; i < c->port_count; i++) {
-		struct console_port *p = &c->port[i];
-		/* what the guest wrote last: nobody else serves the queue now */
-		pthread_mutex_lock(&c->virtio.lock);
-		if (c->virtio.active)
-			console_port_output(p);
-		pthread_mutex_unlock(&c->virtio.lock);
-		chardev_finish(p->chardev, CHARDEV_LAST_OUTPUT_MS, c->virtio.log);
-		chardev_detach(p->chardev);
+		/* Also what is still in the queue, which nobody serves now. */
+		chardev_finish(c->port[i].chardev, CHARDEV_LAST_OUTPUT_MS, c->virtio.log);
+		chardev_detach(c->port[i].chardev);
 	}
 }
 
