@@ -242,9 +242,14 @@ int devices_start(struct machine *m, struct lacuna_error **err)
 
 void devices_stop(struct machine *m)
 {
-	LOCK_SCOPE(&m->device_lock);
-	while (m->devices_started > 0) {
-		struct device *dev = m->device[--m->devices_started];
+	unsigned started;
+	{
+		LOCK_SCOPE(&m->device_lock); /* from here on, nobody changes or asks them */
+		started = m->devices_started;
+		m->devices_started = 0;
+	}
+	while (started > 0) {
+		struct device *dev = m->device[--started];
 		if (dev->class->stop)
 			dev->class->stop(dev);
 	}

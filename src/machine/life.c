@@ -175,19 +175,31 @@ void machine_output_lost(struct machine *m, const char *message)
 	snprintf(m->end_message, sizeof(m->end_message), "%s", message);
 }
 
-/* Once: joins every thread, completes I/O, writes out what the guest wrote last. */
-static void join(struct machine *m)
+/* Joins every thread, completes I/O, writes out what the guest wrote last. */
+static void finish(struct machine *m)
 {
-	while (m->running)
-		pthread_cond_wait(&m->stopped, &m->lock);
-	if (m->waited)
-		return;
-	m->waited = true;
 	vcpus_join(m);
 	machine_drain_ring(m);
 	devices_stop(m);
 	platform_stop(m);
 	loop_stop(m->loop);
+}
+
+/* Called with the lock. Finishes the machine, once, or waits until another thread has. */
+static void join(struct machine *m)
+{
+	while (m->running)
+		pthread_cond_wait(&m->stopped, &m->lock);
+	if (!m->waited) {
+		m->waited = true;
+		pthread_mutex_unlock(&m->lock); /* the program's functions take the last output */
+		finish(m);
+		pthread_mutex_lock(&m->lock);
+		m->finished = true;
+		pthread_cond_broadcast(&m->stopped);
+	}
+	while (!m->finished)
+		pthread_cond_wait(&m->stopped, &m->lock);
 }
 
 int machine_wait(struct machine *m, enum lacuna_end_reason *ret_reason, int *ret_code,

@@ -107,9 +107,10 @@ struct machine {
 
 	/* the life cycle (life.c) */
 	pthread_mutex_t lock;
-	pthread_cond_t stopped; /* the last vCPU thread has ended */
+	pthread_cond_t stopped; /* the last vCPU thread has ended, or all is finished */
 	unsigned running;       /* vCPU threads that have not ended */
-	_Atomic bool waited;    /* for, after the last vCPU has ended */
+	_Atomic bool waited;    /* for, after the last vCPU has ended: somebody finishes it */
+	bool finished;          /* nothing of the machine runs any more */
 	bool started;           /* changes under both locks, so that either is enough to look */
 
 	pthread_mutex_t end_lock; /* guards the rest; atomic is what vCPUs look at without it */
