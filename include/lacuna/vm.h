@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A virtual machine: configure, create, start, wait, free. Every call may come from any thread
+ * A virtual machine: create, start, wait, free. Every call may come from any thread
  * unless it says otherwise. The library never prints, never exits and keeps no state between VMs;
  * it uses signal SIGRTMIN + LACUNA_KICK_SIGNAL_OFFSET, whose handler it installs at the first
  * lacuna_vm_start() and which the program must not block in threads of the library's making.
@@ -12,6 +12,7 @@
 #ifndef LACUNA_VM_H
 #define LACUNA_VM_H
 
+#include <lacuna/config.h>
 #include <lacuna/error.h>
 #include <lacuna/log.h>
 #include <stdbool.h>
@@ -24,29 +25,6 @@ extern "C" {
 
 /* SIGRTMIN + this number interrupts a vCPU thread. */
 #define LACUNA_KICK_SIGNAL_OFFSET 5
-
-/* --- configuration --- */
-
-struct lacuna_config;
-
-/** An empty configuration: 1 vCPU, 256 MiB, no devices, serial off, the built-in probe guest.
- * -ENOMEM. */
-LACUNA_API int lacuna_config_new(struct lacuna_config **ret, struct lacuna_error **err);
-LACUNA_API void lacuna_config_free(struct lacuna_config *config);
-
-/**
- * Sets @key as the command line's --@key does (lacuna(1)): "kernel", "initrd", "cmdline", "cpus",
- * "memory", "hugepages", "disk", "console", "net", "rng", "balloon", "pmem", "vsock", "serial",
- * "pci", "marker", "timeout", "add-cmdline". Keys that make devices, and "initrd", may be given
- * again and again; any other is refused the second time (-EEXIST), and a second balloon or vsock by
- * lacuna_vm_new(). -EINVAL: unknown key or bad value. Strings are copied. One thread at a time.
- */
-LACUNA_API int lacuna_config_set(struct lacuna_config *config, const char *key, const char *value,
-	struct lacuna_error **err);
-
-/** Where messages of the VM go; none by default. */
-LACUNA_API void lacuna_config_set_log(
-	struct lacuna_config *config, lacuna_log_fn fn, void *opaque, enum lacuna_log_level level);
 
 /* --- life --- */
 
@@ -152,6 +130,19 @@ LACUNA_API int lacuna_vm_read_memory(const struct lacuna_vm *vm, uint64_t gpa, v
 	size_t size, struct lacuna_error **err);
 LACUNA_API int lacuna_vm_write_memory(struct lacuna_vm *vm, uint64_t gpa, const void *buf,
 	size_t size, struct lacuna_error **err);
+
+/* --- input --- */
+
+/**
+ * Input for a stream whose output goes to a function of the program's: "serial",
+ * (lacuna_config_set_serial_output()), "console" or the name of a port
+ * (lacuna_config_add_console_output()). Takes what finds room, which may be nothing, and says how
+ * much that was in *@ret_taken, where the rest is to be offered again; up to 4 KiB wait for the
+ * guest to read them, also before the start. Never blocks; may be called by output functions.
+ * -ENODEV: there is no such stream; -ESRCH: the VM has ended. Nothing is taken then.
+ */
+LACUNA_API int lacuna_vm_input(struct lacuna_vm *vm, const char *stream, const void *data,
+	size_t size, size_t *ret_taken, struct lacuna_error **err);
 
 /* --- devices at run time --- */
 

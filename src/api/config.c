@@ -6,8 +6,15 @@
 
 #include "util/err.h"
 
+static int is_null(const char *function, struct lacuna_error **err)
+{
+	return err_set(err, EINVAL, "%s: an argument is NULL", function);
+}
+
 int lacuna_config_new(struct lacuna_config **ret, struct lacuna_error **err)
 {
+	if (!ret)
+		return is_null(__func__, err);
 	struct lacuna_config *config = malloc(sizeof(*config));
 	if (!config)
 		return err_nomem(err);
@@ -28,8 +35,58 @@ int lacuna_config_set(
 	struct lacuna_config *config, const char *key, const char *value, struct lacuna_error **err)
 {
 	if (!config || !key || !value)
-		return err_set(err, EINVAL, "lacuna_config_set: an argument is NULL");
+		return is_null(__func__, err);
 	return machine_config_set(&config->machine, key, value, err);
+}
+
+int lacuna_config_set_words(struct lacuna_config *config, const char *key, const char *const *words,
+	struct lacuna_error **err)
+{
+	if (!config || !key || !words)
+		return is_null(__func__, err);
+	return machine_config_set_words(&config->machine, key, words, err);
+}
+
+int lacuna_config_set_u64(
+	struct lacuna_config *config, const char *key, uint64_t value, struct lacuna_error **err)
+{
+	if (!config || !key)
+		return is_null(__func__, err);
+	return machine_config_set_u64(&config->machine, key, value, err);
+}
+
+int lacuna_config_set_bool(
+	struct lacuna_config *config, const char *key, bool value, struct lacuna_error **err)
+{
+	if (!config || !key)
+		return is_null(__func__, err);
+	return machine_config_set_bool(&config->machine, key, value, err);
+}
+
+int lacuna_config_set_fd(
+	struct lacuna_config *config, const char *key, int fd, struct lacuna_error **err)
+{
+	if (!config || !key)
+		return is_null(__func__, err);
+	return machine_config_set_fd(&config->machine, key, fd, err);
+}
+
+int lacuna_config_set_serial_output(
+	struct lacuna_config *config, lacuna_output_fn fn, void *opaque, struct lacuna_error **err)
+{
+	if (!config || !fn)
+		return is_null(__func__, err);
+	const struct chardev_sink sink = { fn, opaque };
+	return machine_config_set_serial(&config->machine, &sink, err);
+}
+
+int lacuna_config_add_console_output(struct lacuna_config *config, const char *name,
+	lacuna_output_fn fn, void *opaque, struct lacuna_error **err)
+{
+	if (!config || !fn)
+		return is_null(__func__, err);
+	const struct chardev_sink sink = { fn, opaque };
+	return machine_config_add_output(&config->machine, name, &sink, err);
 }
 
 void lacuna_config_set_log(

@@ -3,7 +3,7 @@
 #ifndef API_CONFIG_H
 #define API_CONFIG_H
 
-#include <lacuna/vm.h>
+#include <lacuna/config.h>
 
 #include "machine/config.h"
 

@@ -109,6 +109,14 @@ LACUNA_API int lacuna_vm_write_memory(
 	return machine_write_memory(of(vm), gpa, buf, size, err);
 }
 
+LACUNA_API int lacuna_vm_input(struct lacuna_vm *vm, const char *stream, const void *data,
+	size_t size, size_t *ret_taken, struct lacuna_error **err)
+{
+	if (!vm || !stream || (!data && size) || !ret_taken)
+		return is_null(__func__, err);
+	return machine_input(of(vm), stream, data, size, ret_taken, err);
+}
+
 LACUNA_API int lacuna_vm_device_set(
 	struct lacuna_vm *vm, const char *device, const char *properties, struct lacuna_error **err)
 {

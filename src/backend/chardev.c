@@ -102,6 +102,11 @@ size_t chardev_input(struct chardev *c, const void *data, size_t len)
 	return n;
 }
 
+bool chardev_has_sink(const struct chardev *c)
+{
+	return c->sink.fn;
+}
+
 /* --- to the device --- */
 
 size_t chardev_read(struct chardev *c, void *data, size_t len)

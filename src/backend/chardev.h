@@ -83,6 +83,7 @@ size_t chardev_pending(struct chardev *c);
 
 /* From outside, where there is a sink: how much of @data found room. Any thread, any lock. */
 size_t chardev_input(struct chardev *c, const void *data, size_t len);
+bool chardev_has_sink(const struct chardev *c);
 
 /* False: the peer isn't there, and nothing is. Output is taken all the same, see `retain`. */
 bool chardev_present(struct chardev *c);

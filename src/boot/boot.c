@@ -6,6 +6,7 @@
 #include "boot/boot.h"
 
 #include <abi/layout.h>
+#include <fcntl.h>
 
 #include "boot/kernel.h"
 #include "util/err.h"
@@ -42,18 +43,28 @@ static int load_kernel(const struct boot_source *src, const struct image *image,
 		hint ? hint : "", hint ? "; " : "");
 }
 
+static int open_kernel(const struct boot_source *src, struct image *ret, struct lacuna_error **err)
+{
+	const struct boot_file *file = src->kernel;
+	if (!file || file->path)
+		return image_open(ret, file ? file->path : NULL, src->kernel_image,
+			src->kernel_image_size, err);
+	int fd = fcntl(file->fd, F_DUPFD_CLOEXEC, 0);
+	return fd < 0 ? err_errno(err, "duplicate") : image_open_fd(ret, fd, err);
+}
+
 static int open_and_load_kernel(const struct boot_source *src, const struct gmem *mem,
 	struct kernel *ret, struct lacuna_error **err)
 {
-	const char *name = src->kernel_path ? src->kernel_path : "(built in)";
+	const struct boot_file *file = src->kernel;
 	struct image image = { .fd = -1 };
-	int rc = image_open(
-		&image, src->kernel_path, src->kernel_image, src->kernel_image_size, err);
-	if (rc < 0)
-		return err_prefix(err, rc, "kernel '%s'", name);
-	rc = load_kernel(src, &image, mem, ret, err);
+	int rc = open_kernel(src, &image, err);
+	if (rc == 0)
+		rc = load_kernel(src, &image, mem, ret, err);
 	image_close(&image);
-	return err_prefix(err, rc, "kernel '%s'", name);
+	if (file && !file->path)
+		return err_prefix(err, rc, "kernel fd %d", file->number);
+	return err_prefix(err, rc, "kernel '%s'", file ? file->path : "(built in)");
 }
 
 static int write_cmdline(const char *cmdline, const struct kernel *kernel, const struct gmem *mem,

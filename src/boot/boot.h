@@ -40,6 +40,7 @@ struct boot_entry {
 struct boot_file {
 	char *path; /* NULL: @fd, which stays its owner's and is read from its beginning */
 	int fd;
+	int number; /* what messages call the descriptor: its number where it was handed in */
 };
 
 /* Who unpacks the kernel inside a bzImage. */
@@ -50,7 +51,7 @@ enum boot_unpack {
 };
 
 struct boot_source {
-	const char *kernel_path; /* NULL: kernel_image is used */
+	const struct boot_file *kernel; /* NULL: kernel_image is used */
 	const void *kernel_image;
 	size_t kernel_image_size;
 	enum boot_unpack unpack;

@@ -32,6 +32,9 @@ int image_open_fd(struct image *ret, int fd, struct lacuna_error **err)
 		return err_set(err, EISDIR, "is a directory: name a file in it");
 	if (!S_ISREG(st.st_mode))
 		return err_set(err, EINVAL, "is not a regular file: copy its content to one");
+	int flags = fcntl(own, F_GETFL); /* somebody else may have opened it */
+	if (flags & O_PATH || (flags & O_ACCMODE) == O_WRONLY)
+		return err_set(err, EBADF, "can't be read: open it for reading");
 	const struct image image = { .fd = own, .size = (uint64_t)st.st_size };
 	int rc = check(&image, err);
 	if (rc < 0)

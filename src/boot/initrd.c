@@ -28,7 +28,7 @@ struct part {
 static int part_error(const struct boot_file *file, int rc, struct lacuna_error **err)
 {
 	return file->path ? err_prefix(err, rc, "initrd '%s'", file->path)
-			  : err_prefix(err, rc, "initrd (descriptor %d)", file->fd);
+			  : err_prefix(err, rc, "initrd fd %d", file->number);
 }
 
 static int measure_tree(int fd, struct part *p, struct lacuna_error **err)

@@ -16,6 +16,7 @@
 
 struct bus;
 struct chardev_params;
+struct console_output;
 struct gmem;
 struct loop;
 struct pci_host;
@@ -29,6 +30,8 @@ struct device_env {
 	const struct log *log;
 	const struct chardev_params
 		*chardev; /* of a console, but for name and ends; until create returns */
+	const struct console_output *outputs; /* of a console; until create returns */
+	size_t output_count;
 	/* Further options of the same device, NULL-terminated; until create returns. */
 	const struct keyval *const *more;
 	unsigned bus; /* PCI bus that the device being created is to be on */

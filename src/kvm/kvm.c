@@ -54,6 +54,26 @@ void kvm_list_capabilities(int kvm_fd,
 	}
 }
 
+/* @name is what messages call it. */
+static int check_kvm(int fd, const char *name, struct lacuna_error **err)
+{
+	int version = ioctl(fd, KVM_GET_API_VERSION, 0);
+	if (version < 0)
+		return err_set(
+			err, EPROTO, "%s is not KVM: it answers no KVM_GET_API_VERSION", name);
+	if (version != KVM_API_VERSION)
+		return err_set(err, EPROTO, "%s has API version %d, lacuna needs %d", name, version,
+			KVM_API_VERSION);
+	for (size_t i = 0; i < ARRAY_SIZE(capabilities); i++) {
+		const struct capability *c = &capabilities[i];
+		if (c->required && ioctl(fd, KVM_CHECK_EXTENSION, c->number) <= 0)
+			return err_set(err, ENOTSUP,
+				"this kernel's KVM lacks %s (%s): a newer kernel is needed",
+				c->name, c->use);
+	}
+	return 0;
+}
+
 int kvm_open(int *ret_fd, struct lacuna_error **err)
 {
 	AUTO_CLOSE int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
@@ -67,22 +87,21 @@ int kvm_open(int *ret_fd, struct lacuna_error **err)
 			strerrordesc_np(errno));
 	if (fd < 0)
 		return err_errno(err, "open /dev/kvm");
-	int version = ioctl(fd, KVM_GET_API_VERSION, 0);
-	if (version < 0)
-		return err_set(
-			err, EPROTO, "/dev/kvm is not KVM: it answers no KVM_GET_API_VERSION");
-	if (version != KVM_API_VERSION)
-		return err_set(err, EPROTO, "/dev/kvm has API version %d, lacuna needs %d", version,
-			KVM_API_VERSION);
-	for (size_t i = 0; i < ARRAY_SIZE(capabilities); i++) {
-		const struct capability *c = &capabilities[i];
-		if (c->required && ioctl(fd, KVM_CHECK_EXTENSION, c->number) <= 0)
-			return err_set(err, ENOTSUP,
-				"this kernel's KVM lacks %s (%s): a newer kernel is needed",
-				c->name, c->use);
-	}
-	*ret_fd = TAKE_FD(fd);
-	return 0;
+	int rc = check_kvm(fd, "/dev/kvm", err);
+	if (rc == 0)
+		*ret_fd = TAKE_FD(fd);
+	return rc;
+}
+
+int kvm_adopt(int fd, int *ret_fd, struct lacuna_error **err)
+{
+	AUTO_CLOSE int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (own < 0)
+		return err_errno(err, "kvm: duplicate");
+	int rc = check_kvm(own, "kvm: the descriptor", err);
+	if (rc == 0)
+		*ret_fd = TAKE_FD(own);
+	return rc;
 }
 
 static int check(int fd, int capability, int fallback)

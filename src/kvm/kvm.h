@@ -14,6 +14,8 @@
  * (a capability, named).
  */
 int kvm_open(int *ret_fd, struct lacuna_error **err);
+/* The same with a duplicate of @fd, an open /dev/kvm. */
+int kvm_adopt(int fd, int *ret_fd, struct lacuna_error **err);
 
 /* Calls @fn for each capability lacuna uses: its name, whether it is there, whether it is required,
  * and what it is for. */

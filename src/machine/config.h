@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a machine is to be made of: the typed form of the options that the command line and
- * lacuna_config_set() share. Holds no resource but memory; whether a file exists or the host has
- * enough RAM is found out by whoever opens or maps it. One thread at a time.
+ * lacuna_config_set() share. Holds no resource but memory and duplicates of descriptors; whether a
+ * file exists or the host has enough RAM is found out by whoever opens or maps it. One thread at a
+ * time.
  */
 #ifndef MACHINE_CONFIG_H
 #define MACHINE_CONFIG_H
@@ -32,6 +33,8 @@ enum machine_pci_window {
 	MACHINE_WINDOW_TRAP,
 };
 
+struct console_output;
+
 struct machine_device_option {
 	char *option; /* "disk" */
 	char *text;   /* for keyval_parse() */
@@ -44,7 +47,7 @@ struct machine_config {
 	uint64_t memory; /* bytes, a multiple of 4 KiB */
 	bool hugepages;
 
-	char *kernel; /* NULL: the built-in probe guest */
+	struct boot_file kernel; /* neither path nor fd: the built-in probe guest */
 	enum boot_unpack kernel_unpack;
 	char *kernel_cache;        /* folder, or NULL */
 	struct boot_file *initrds; /* in the order given */
@@ -52,9 +55,12 @@ struct machine_config {
 	char *cmdline;    /* the user's part; NULL: none given */
 	bool add_cmdline; /* lacuna adds what suits its machine */
 
+	int kvm_fd; /* an open /dev/kvm; -1: it is to be opened */
+
 	struct chardev_end serial;
-	bool console_stdio; /* a port of the virtio console has standard input and output */
-	bool console_hvc;   /* there is a port for Linux's hvc0 */
+	bool console_stdio;    /* a port of the virtio console has standard input and output */
+	bool console_hvc;      /* there is a port for Linux's hvc0 */
+	bool console_function; /* a function has the output of a port without a name */
 
 	struct {
 		enum machine_pci_config config;
@@ -66,6 +72,8 @@ struct machine_config {
 
 	struct machine_device_option *devices; /* in the order given */
 	size_t device_count;
+	struct console_output *outputs; /* of the console's ports */
+	size_t output_count;
 
 	char *marker;        /* NULL: none */
 	uint64_t timeout_us; /* 0: none */
@@ -83,6 +91,39 @@ void machine_config_done(struct machine_config *config);
  */
 int machine_config_set(struct machine_config *config, const char *key, const char *value,
 	struct lacuna_error **err);
+
+/* The same of a value that is no text: a list for keyval_join(), a number (bytes, microseconds), a
+ * switch, a descriptor, of which a duplicate is kept (-EBADF). -EINVAL: @key takes none such. */
+int machine_config_set_words(struct machine_config *config, const char *key,
+	const char *const *words, struct lacuna_error **err);
+int machine_config_set_u64(
+	struct machine_config *config, const char *key, uint64_t value, struct lacuna_error **err);
+int machine_config_set_bool(
+	struct machine_config *config, const char *key, bool value, struct lacuna_error **err);
+int machine_config_set_fd(
+	struct machine_config *config, const char *key, int fd, struct lacuna_error **err);
+
+/* Ends that are functions: of the serial port, or of one more port of the console. @name NULL: it
+ * has none. -EEXIST. */
+int machine_config_set_serial(
+	struct machine_config *config, const struct chardev_sink *sink, struct lacuna_error **err);
+int machine_config_add_output(struct machine_config *config, const char *name,
+	const struct chardev_sink *sink, struct lacuna_error **err);
+
+/* Adds a device whose text the caller answers for. -ENOMEM, and then @config is as it was. */
+int machine_config_add_device(struct machine_config *config, const char *key, const char *value,
+	struct lacuna_error **err);
+
+/* Options with files of their own: "pci", "console". */
+int machine_config_set_pci(struct machine_config *config, const char *key, const char *value,
+	struct lacuna_error **err);
+int machine_config_add_console(struct machine_config *config, const char *key, const char *value,
+	struct lacuna_error **err);
+
+static inline bool machine_config_has_kernel(const struct machine_config *config)
+{
+	return config->kernel.path || config->kernel.fd >= 0;
+}
 
 /* What no single option can tell: -EINVAL for options that contradict each other. */
 int machine_config_check(const struct machine_config *config, struct lacuna_error **err);

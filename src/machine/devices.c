@@ -203,6 +203,8 @@ int devices_new(struct machine *m, const struct machine_config *config, struct l
 		.map_file = devmem_map,
 		.map_opaque = m,
 		.chardev = &chardev,
+		.outputs = config->outputs,
+		.output_count = config->output_count,
 	};
 	m->device = calloc(config->device_count + 1, sizeof(struct device *));
 	if (!m->device)
@@ -223,7 +225,7 @@ int devices_new(struct machine *m, const struct machine_config *config, struct l
 			return rc;
 	}
 	int rc = check_descriptors(m, err);
-	if (rc == 0 && config->kernel)
+	if (rc == 0 && machine_config_has_kernel(config))
 		check_vectors(m, config->cpus);
 	return rc;
 }

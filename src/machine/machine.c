@@ -135,11 +135,13 @@ static int make_cmdline(
 	struct machine *m, const struct machine_config *config, struct lacuna_error **err)
 {
 	const char *user = config->cmdline;
-	if (!user && config->kernel && config->serial.kind != CHARDEV_OFF)
+	if (!user && machine_config_has_kernel(config) && config->serial.kind != CHARDEV_OFF)
 		user = "console=ttyS0";
 	else if (!user)
-		user = config->kernel && config->console_hvc ? "console=hvc0" : "";
-	bool add = config->kernel && config->add_cmdline && m->pci_config == MACHINE_PCI_ECAM;
+		user = machine_config_has_kernel(config) && config->console_hvc ? "console=hvc0"
+										: "";
+	bool add = machine_config_has_kernel(config) && config->add_cmdline &&
+		   m->pci_config == MACHINE_PCI_ECAM;
 	if (asprintf(&m->cmdline, "%s%s%s", add ? "reserve=0xcf8,8 pci=noearly" : "",
 		    add && *user ? " " : "", user) < 0) {
 		m->cmdline = NULL;
@@ -171,7 +173,7 @@ static int load_guest(struct machine *m, const struct machine_config *config,
 	if (rc < 0)
 		return rc;
 	struct boot_source source = {
-		.kernel_path = config->kernel,
+		.kernel = machine_config_has_kernel(config) ? &config->kernel : NULL,
 		.kernel_image = boot_probe_start,
 		.kernel_image_size = (size_t)(boot_probe_end - boot_probe_start),
 		.unpack = config->kernel_unpack,
@@ -295,7 +297,8 @@ int machine_new(
 	if (m->end_fd < 0)
 		rc = err_errno(err, "eventfd");
 	if (rc == 0)
-		rc = kvm_open(&m->kvm_fd, err);
+		rc = config->kvm_fd < 0 ? kvm_open(&m->kvm_fd, err)
+					: kvm_adopt(config->kvm_fd, &m->kvm_fd, err);
 	if (rc == 0)
 		rc = cpuid_supported(m->kvm_fd, &supported, err);
 	if (rc == 0)

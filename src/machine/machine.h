@@ -49,6 +49,11 @@ int machine_device_get(struct machine *m, const char *device,
 	void (*fn)(void *opaque, const char *device, const char *key, const char *value),
 	void *opaque, struct lacuna_error **err);
 
+/* Input for the stream whose output goes to a function: *@ret_taken bytes found room. Never blocks;
+ * any thread, whatever it holds. -ENODEV: no such stream; -ESRCH: the machine has ended. */
+int machine_input(struct machine *m, const char *stream, const void *data, size_t size,
+	size_t *ret_taken, struct lacuna_error **err);
+
 int machine_power_button(struct machine *m, struct lacuna_error **err);
 int machine_read_memory(
 	struct machine *m, uint64_t gpa, void *buf, size_t size, struct lacuna_error **err);

@@ -122,6 +122,47 @@ int keyval_parse(const char *text, const char *implied_key, const char *const kn
 	return 0;
 }
 
+static bool has_comma_or_equals(const char *key)
+{
+	return key[strcspn(key, ",=")];
+}
+
+/* Appends "key=value", each comma of the value doubled; returns the new end. */
+static char *append_item(char *at, const char *key, const char *value)
+{
+	at = stpcpy(stpcpy(at, key), "=");
+	for (; *value; value++) {
+		if (*value == ',')
+			*at++ = ',';
+		*at++ = *value;
+	}
+	return at;
+}
+
+int keyval_join(const char *const *words, char **ret, struct lacuna_error **err)
+{
+	size_t size = 1;
+	for (size_t i = 0; words[i]; i += 2) {
+		if (!words[i + 1])
+			return err_set(err, EINVAL, "'%s' has no value", words[i]);
+		if (has_comma_or_equals(words[i]))
+			return err_set(err, EINVAL, "'%s' is no key", words[i]);
+		size += strlen(words[i]) + 2 + 2 * strlen(words[i + 1]);
+	}
+	char *text = malloc(size), *at = text;
+	if (!text)
+		return err_nomem(err);
+	*at = '\0';
+	for (size_t i = 0; words[i]; i += 2) {
+		if (i)
+			*at++ = ',';
+		at = append_item(at, words[i], words[i + 1]);
+		*at = '\0';
+	}
+	*ret = text;
+	return 0;
+}
+
 void keyval_free(struct keyval *kv)
 {
 	free(kv);
@@ -198,6 +239,19 @@ static int scan_number(const char *text, uint64_t *ret, const char **end)
 	return overflow ? -ERANGE : 0;
 }
 
+static int out_of_range(
+	const char *what, const char *shown, uint64_t min, uint64_t max, struct lacuna_error **err)
+{
+	return err_set(err, ERANGE, "%s: %s is out of range; give %llu to %llu", what, shown,
+		(unsigned long long)min, (unsigned long long)max);
+}
+
+int check_u64(const char *what, const char *shown, uint64_t v, uint64_t min, uint64_t max,
+	struct lacuna_error **err)
+{
+	return v < min || v > max ? out_of_range(what, shown, min, max, err) : 0;
+}
+
 int parse_u64(const char *what, const char *text, uint64_t min, uint64_t max, uint64_t *ret,
 	struct lacuna_error **err)
 {
@@ -206,11 +260,11 @@ int parse_u64(const char *what, const char *text, uint64_t min, uint64_t max, ui
 	int rc = scan_number(text, &v, &end);
 	if (rc == -EINVAL || *end)
 		return err_set(err, EINVAL, "%s: '%s' is not a number", what, text);
-	if (rc < 0 || v < min || v > max)
-		return err_set(err, ERANGE, "%s: %s is out of range; give %llu to %llu", what, text,
-			(unsigned long long)min, (unsigned long long)max);
-	*ret = v;
-	return 0;
+	rc = rc < 0 ? out_of_range(what, text, min, max, err)
+		    : check_u64(what, text, v, min, max, err);
+	if (rc == 0)
+		*ret = v;
+	return rc;
 }
 
 int parse_fd(const char *what, const char *text, int *ret, struct lacuna_error **err)
@@ -262,6 +316,14 @@ int parse_size(const char *what, const char *text, uint64_t *ret, struct lacuna_
 	return 0;
 }
 
+int check_duration(const char *what, const char *shown, uint64_t us, struct lacuna_error **err)
+{
+	return us && us <= DURATION_MAX_US
+		       ? 0
+		       : err_set(err, ERANGE, "%s: %s is out of range; give 1us to 1000000h", what,
+				 shown);
+}
+
 int parse_duration(const char *what, const char *text, uint64_t *ret_us, struct lacuna_error **err)
 {
 	static const struct unit units[] = {
@@ -279,9 +341,8 @@ int parse_duration(const char *what, const char *text, uint64_t *ret_us, struct 
 		return err_set(err, EINVAL,
 			"%s: '%s' is not a duration; give seconds or a number with us, ms, s, m or h, such as 500ms",
 			what, text);
-	if (rc == -ERANGE || us == 0 || us > DURATION_MAX_US)
-		return err_set(
-			err, ERANGE, "%s: %s is out of range; give 1us to 1000000h", what, text);
-	*ret_us = us;
-	return 0;
+	rc = check_duration(what, text, rc == -ERANGE ? 0 : us, err);
+	if (rc == 0)
+		*ret_us = us;
+	return rc;
 }

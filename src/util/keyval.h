@@ -23,6 +23,10 @@ int keyval_parse(const char *text, const char *implied_key, const char *const kn
 	struct keyval **ret, struct lacuna_error **err);
 void keyval_free(struct keyval *kv);
 
+/* The text of @words, a NULL-terminated list of key, value, key, value ...; the caller's, to be
+ * freed. -EINVAL for a key without value, or with a comma or '=' in it. */
+int keyval_join(const char *const *words, char **ret, struct lacuna_error **err);
+
 /* The value of @key or NULL if it was not given. Lives as long as @kv. */
 const char *keyval_get(const struct keyval *kv, const char *key);
 
@@ -42,5 +46,10 @@ int parse_bool(const char *what, const char *text, bool *ret, struct lacuna_erro
 int parse_size(const char *what, const char *text, uint64_t *ret, struct lacuna_error **err);
 /* "500ms", "10s", "2m", "1h", or plain seconds; result in microseconds, 1 to 1000000 hours. */
 int parse_duration(const char *what, const char *text, uint64_t *ret_us, struct lacuna_error **err);
+
+/* The same limits for a number that is none of ours; @shown is what messages call it. -ERANGE. */
+int check_u64(const char *what, const char *shown, uint64_t v, uint64_t min, uint64_t max,
+	struct lacuna_error **err);
+int check_duration(const char *what, const char *shown, uint64_t us, struct lacuna_error **err);
 
 #endif

@@ -240,6 +240,18 @@ static void console_get(struct device *dev,
 		get_port(&c->port[i], &e);
 }
 
+struct chardev *virtio_console_port(struct device *dev, const char *name)
+{
+	const struct console *c = container_of(dev, struct console, dev);
+	for (unsigned i = 0; i < c->port_count; i++) {
+		const struct console_port *p = &c->port[i];
+		bool same = name && p->name ? !strcmp(name, p->name) : !name && !p->name;
+		if (same && p->kind == CHARDEV_FUNCTION)
+			return p->chardev;
+	}
+	return NULL;
+}
+
 /* --- life --- */
 
 static int console_start(struct device *dev, struct lacuna_error **err)
@@ -319,6 +331,19 @@ static int make_chardev(struct console_port *p, const struct device_env *env,
 	return rc;
 }
 
+/* Where the port's bytes go: to a function, or to what its option says. */
+static int find_end(const struct console_port *p, const struct device_env *env,
+	const struct keyval *args, struct chardev_end *ret, struct lacuna_error **err)
+{
+	for (size_t i = 0; i < env->output_count; i++)
+		if (env->outputs[i].port == p->id) {
+			ret->kind = CHARDEV_FUNCTION;
+			ret->sink = env->outputs[i].sink;
+			return 0;
+		}
+	return chardev_end_parse(args, ret, err);
+}
+
 /* @hears: it is the first console, in whose output the marker is looked for. */
 static int add_port(struct console *c, const struct device_env *env, const struct keyval *args,
 	bool *hears, struct lacuna_error **err)
@@ -332,7 +357,7 @@ static int add_port(struct console *c, const struct device_env *env, const struc
 	p->id = c->port_count++;
 	int rc = name ? set_name(p, name, err) : 0;
 	if (rc == 0)
-		rc = chardev_end_parse(args, &end, err);
+		rc = find_end(p, env, args, &end, err);
 	if (rc == 0) {
 		p->kind = end.kind;
 		rc = make_chardev(p, env, &end, *hears && !name, err);

@@ -13,8 +13,19 @@
 #ifndef VIRTIO_CONSOLE_H
 #define VIRTIO_CONSOLE_H
 
+#include "backend/chardev.h"
 #include "dev/device.h"
 
 extern const struct device_class virtio_console_class;
+
+/* A port whose option names no end, for its output goes to a function. */
+struct console_output {
+	unsigned port; /* in the order of the options, from 0 */
+	struct chardev_sink sink;
+};
+
+/* The stream of the port called @name (NULL: of the one without a name) whose output goes to a
+ * function; NULL: there is none. Any thread. */
+struct chardev *virtio_console_port(struct device *dev, const char *name);
 
 #endif

@@ -22,7 +22,7 @@ void need_kvm(void)
 }
 
 /* The guests lie beside this program. */
-static void image_path(const char *image, char *ret, size_t size)
+void guest_path(const char *image, char *ret, size_t size)
 {
 	char self[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
@@ -59,7 +59,7 @@ struct lacuna_vm *guest_new(const struct guest *g, int in, int out)
 
 	cr_assert_eq(lacuna_config_new(&config, NULL), 0);
 	if (g->image) {
-		image_path(g->image, path, sizeof(path));
+		guest_path(g->image, path, sizeof(path));
 		set(config, "kernel", path);
 	}
 	set(config, "cmdline", g->cmdline);

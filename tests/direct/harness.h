@@ -46,6 +46,9 @@ struct outcome {
 /* Skips the test, visibly, where there is no /dev/kvm. */
 void need_kvm(void);
 
+/* Where tests/guest/@image.elf is. */
+void guest_path(const char *image, char *ret, size_t size);
+
 /* Makes the VM of @g with its console on two descriptors of the caller's. */
 struct lacuna_vm *guest_new(const struct guest *g, int in, int out);
 

@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -128,6 +129,50 @@ ParameterizedTest(struct path_case *c, boot_files, paths)
 	cr_assert_eq(seteuid(uid), 0);
 	cr_expect_eq(rc, c->rc);
 	cr_expect(strstr(message, c->message) == message, "%s", message);
+	folder_leave();
+	gmem_free(mem);
+}
+
+static int boot_descriptor(const struct gmem *mem, int fd, char message[256])
+{
+	struct boot_entry entry;
+	const struct boot_file kernel = { .fd = fd, .number = 7 };
+	return boot_source(
+		mem, (struct boot_source){ .kernel = &kernel, .cmdline = "" }, &entry, message);
+}
+
+Test(boot_files, kernel_by_descriptor)
+{
+	static const struct {
+		int flags, rc;
+		const char *name, *message;
+	} wrong[] = {
+		{ O_WRONLY, -EBADF, "good", "kernel fd 7: can't be read: open it for reading" },
+		{ O_RDONLY, -EINVAL, "empty", "kernel fd 7: is empty" },
+		{ O_RDONLY, -EISDIR, ".", "kernel fd 7: is a directory" },
+		{ O_RDONLY, -EINVAL, "/dev/null", "kernel fd 7: is not a regular file" },
+	};
+	uint8_t image[BZ_SIZE];
+	char message[256];
+	struct gmem *mem = ram_new(64 * MIB);
+	bz_make(image);
+	folder_enter();
+	put_file("good", image, sizeof(image), 0644);
+	put_file("empty", "", 0, 0644);
+	int fd = open("good", O_RDONLY);
+	cr_assert_eq(lseek(fd, 100, SEEK_SET), 100);
+	for (unsigned i = 0; i < 2; i++)
+		cr_expect_eq(boot_descriptor(mem, fd, message), 0, "%s", message);
+	cr_expect_eq(lseek(fd, 0, SEEK_CUR), 100);
+	close(fd);
+	for (unsigned i = 0; i < ARRAY_SIZE(wrong); i++) {
+		fd = open(wrong[i].name, wrong[i].flags);
+		cr_assert_geq(fd, 0);
+		cr_expect_eq(boot_descriptor(mem, fd, message), wrong[i].rc);
+		cr_expect(strstr(message, wrong[i].message) == message, "%s", message);
+		close(fd);
+	}
+	cr_expect_eq(boot_descriptor(mem, fd, message), -EBADF);
 	folder_leave();
 	gmem_free(mem);
 }

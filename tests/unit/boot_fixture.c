@@ -135,7 +135,7 @@ int boot_image(const struct gmem *mem, const void *image, size_t size, const cha
 	struct boot_source src = {
 		.kernel_image = copy,
 		.kernel_image_size = size,
-		.initrds = &(struct boot_file){ (char *)initrd_path, -1 },
+		.initrds = &(struct boot_file){ .path = (char *)initrd_path, .fd = -1 },
 		.initrd_count = initrd_path != NULL,
 		.cmdline = cmdline,
 	};
@@ -148,8 +148,8 @@ int boot_file(const struct gmem *mem, const char *path, const char *initrd_path,
 	const char *cmdline, struct boot_entry *ret, char ret_message[256])
 {
 	struct boot_source src = {
-		.kernel_path = path,
-		.initrds = &(struct boot_file){ (char *)initrd_path, -1 },
+		.kernel = &(struct boot_file){ .path = (char *)path, .fd = -1 },
+		.initrds = &(struct boot_file){ .path = (char *)initrd_path, .fd = -1 },
 		.initrd_count = initrd_path != NULL,
 		.cmdline = cmdline,
 	};

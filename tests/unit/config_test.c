@@ -25,7 +25,8 @@ Test(config, defaults)
 	cr_expect_eq(c.pci.buses, 0);
 	cr_expect_eq(c.pci.ports, -1);
 	cr_expect_eq(c.pci.pv_bit, KVM_FEATURE_PCI_GO_MMCONFIG);
-	cr_expect(c.add_cmdline && !c.hugepages && !c.kernel && !c.timeout_us && !c.device_count);
+	cr_expect(c.add_cmdline && !c.hugepages && !machine_config_has_kernel(&c) &&
+		  !c.timeout_us && !c.device_count);
 	cr_expect_eq(machine_config_check(&c, NULL), 0);
 	machine_config_done(&c);
 }
@@ -139,7 +140,7 @@ Test(config, stores)
 	cr_expect_eq(c.cpus, 254);
 	cr_expect_eq(c.memory, 5 * GIB);
 	cr_expect(c.hugepages && !c.add_cmdline);
-	cr_expect_str_eq(c.kernel, "vmlinuz");
+	cr_expect_str_eq(c.kernel.path, "vmlinuz");
 	cr_expect_str_eq(c.cmdline, "");
 	cr_expect_str_eq(c.marker, "up");
 	cr_expect_eq(c.serial.kind, CHARDEV_FD);

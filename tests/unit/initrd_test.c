@@ -89,7 +89,7 @@ static struct block load_good(
 
 static struct boot_file by_path(const char *path)
 {
-	return (struct boot_file){ (char *)path, -1 };
+	return (struct boot_file){ .path = (char *)path, .fd = -1 };
 }
 
 static size_t by_paths(const char *const paths[INITRDS_MAX], struct boot_file ret[INITRDS_MAX])
@@ -176,7 +176,7 @@ Test(initrd, by_descriptor)
 	struct archive a = archive_of("in");
 	int fd = open("file", O_RDONLY | O_CLOEXEC), dir = open("in", O_PATH | O_CLOEXEC);
 	cr_assert_eq(lseek(fd, 3, SEEK_SET), 3);
-	const struct boot_file files[] = { { NULL, dir }, { NULL, fd } };
+	const struct boot_file files[] = { { .fd = dir, .number = 7 }, { .fd = fd, .number = 8 } };
 	for (unsigned i = 0; i < 2; i++) {
 		struct block b = load_good(mem, false, files, 2);
 		cr_assert_eq(b.size, a.size + 4 + 7);
@@ -193,7 +193,7 @@ Test(initrd, by_descriptor)
 	struct log_text log;
 	char message[256];
 	cr_expect_eq(load(mem, false, files, 2, "", &b, &log, message), -EBADF);
-	cr_expect(strstr(message, "initrd (descriptor "), "%s", message);
+	cr_expect(strstr(message, "initrd fd 7: "), "%s", message);
 	gmem_free(mem);
 }
 
@@ -251,7 +251,7 @@ Test(initrd, sizes_that_wrap)
 	struct log_text log;
 	int fd = file_new("", 0, INT64_MAX / 4096 * 4096, path);
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
-		files[i] = i % 2 ? by_path(path) : (struct boot_file){ NULL, fd };
+		files[i] = i % 2 ? by_path(path) : (struct boot_file){ .fd = fd };
 	for (size_t n = 1; n <= ARRAY_SIZE(files); n++) {
 		cr_expect_eq(load(mem, false, files, n, "", &b, &log, message), -EFBIG);
 		cr_expect(strstr(message, "does not fit: needs 9007199254740988 KiB, and"), "%s",
