@@ -138,6 +138,7 @@ static void *run(void *opaque)
 	struct loop *loop = opaque;
 	struct epoll_event event[BATCH];
 
+	pthread_setname_np(pthread_self(), "lacuna-loop"); /* that of another would be a file */
 	while (next_round(loop)) {
 		int n = epoll_wait(loop->epoll_fd, event, BATCH, -1);
 		for (int i = 0; i < n; i++) {
@@ -161,7 +162,6 @@ int loop_start(struct loop *loop, struct lacuna_error **err)
 		return err_errno(err, "event loop: start the thread");
 	}
 	loop->started = true;
-	pthread_setname_np(loop->thread, "lacuna-loop");
 	return 0;
 }
 

@@ -14,6 +14,10 @@
 #include "util/fd.h"
 #include "util/thread.h"
 
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* Linux 6.1 */
+#endif
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct ones shared = { .fd = -1 };
 static unsigned references;
@@ -32,14 +36,18 @@ static int make_file(struct lacuna_error **err)
 	return 0;
 }
 
-/* AnonHugePages of the mapping that begins at @start (Documentation/filesystems/proc.rst, smaps).
+/*
+ * Whether one huge page lies behind the mapping that begins at @start: AnonHugePages says so
+ * (Documentation/filesystems/proc.rst, smaps). Where that may not be read, MADV_COLLAPSE tells, for
+ * it succeeds only if there is one afterwards. It is not the first choice, as it would make one on
+ * a host that has them switched off, too.
  */
-static bool backed_by_huge_page(const void *start)
+static bool backed_by_huge_page(void *start)
 {
 	static const char field[] = "AnonHugePages:";
 	FILE *smaps = fopen("/proc/self/smaps", "re");
 	if (!smaps)
-		return false;
+		return madvise(start, ONES_LARGE_SIZE, MADV_COLLAPSE) == 0;
 	char *line = NULL;
 	size_t capacity = 0;
 	bool inside = false;
