@@ -112,6 +112,7 @@ guest_src := $(sort $(wildcard tests/guest/*.c))
 cli_test_src := $(sort $(wildcard tests/cli/*.c))
 nested_test_src := $(sort $(wildcard tests/nested/*.c))
 example_src := $(sort $(wildcard examples/*.c))
+embed_test_src := $(sort $(filter-out tests/embed/inject.c,$(wildcard tests/embed/*.c)))
 fw_lib_src := $(sort $(filter-out firmware/probe.c,$(wildcard firmware/*.c)) $(wildcard firmware/*.S))
 
 lib_obj := $(lib_src:%.c=$(BUILD)/obj/%.o) $(blob_src:%.S=$(BUILD)/obj/%.o)
@@ -123,6 +124,7 @@ cli_test_bin := $(cli_test_src:%.c=$(BUILD)/%)
 nested_test_bin := $(nested_test_src:%.c=$(BUILD)/%)
 example_bin := $(example_src:%.c=$(BUILD)/%)
 man_page := $(patsubst man/%.scd,$(BUILD)/man/%,$(sort $(wildcard man/*.scd)))
+embed_test_bin := $(embed_test_src:%.c=$(BUILD)/%)
 guest_elf := $(guest_src:tests/guest/%.c=$(BUILD)/tests/guest/%.elf)
 
 ifeq ($(V),1)
@@ -300,7 +302,16 @@ $(BUILD)/tests/nested/%: $(BUILD)/obj/tests/nested/%.o $(BUILD)/liblacuna-intern
 	@mkdir -p $(@D)
 	$(Q)$(call link,$(PIE)) $(LIB_LIBS)
 
-tests: all $(BUILD)/tests/unit.bin $(BUILD)/tests/direct.bin $(guest_elf) $(cli_test_bin) $(nested_test_bin) $(example_bin) ## build every test program
+# Programs of their own around the library, since they replace functions of the C library (*.link: how) or run under
+# another program.
+embed_link = $(patsubst %,@%,$(wildcard $(1).link $(if $(SANITIZE),$(1)-sanitized.link)))
+$(BUILD)/tests/embed/faults: $(BUILD)/obj/tests/embed/inject.o
+$(BUILD)/tests/embed/%: $(BUILD)/obj/tests/embed/%.o $(BUILD)/liblacuna.a $(BUILD)/settings-link.mk
+	$(say) LINK $@
+	@mkdir -p $(@D)
+	$(Q)$(call link,$(PIE) $(call embed_link,tests/embed/$*)) $(LIB_LIBS)
+
+tests: all $(BUILD)/tests/unit.bin $(BUILD)/tests/direct.bin $(guest_elf) $(cli_test_bin) $(nested_test_bin) $(embed_test_bin) $(example_bin) ## build every test program
 
 setup: ## install what building, running and testing need (Debian packages)
 	$(Q)tools/setup
@@ -323,6 +334,9 @@ check-direct: tests ## small guests on /dev/kvm only
 
 check-nested: tests ## stock guests only
 	$(Q)tests/run nested
+
+check-embed: tests ## programs of their own around the library: failing calls, valgrind
+	$(Q)tests/run embed
 
 check-cli: tests ## black-box tests of the command line only
 	$(Q)tests/run cli
@@ -404,7 +418,7 @@ uninstall: ## remove what install put there, and folders of our own that are the
 clean: ## remove the build folder
 	rm -rf $(BUILD)
 
-.PHONY: flags-hosted flags-guest all help man size tests setup run check check-unit check-direct check-nested check-cli check-api \
+.PHONY: flags-hosted flags-guest all help man size tests setup run check check-unit check-direct check-nested check-cli check-api check-embed \
 	check-layers lint ci install uninstall clean FORCE
 
 -include $(shell find $(BUILD) -type f -name '*.d' 2>/dev/null)
