@@ -112,7 +112,7 @@ guest_src := $(sort $(wildcard tests/guest/*.c))
 cli_test_src := $(sort $(wildcard tests/cli/*.c))
 nested_test_src := $(sort $(wildcard tests/nested/*.c))
 example_src := $(sort $(wildcard examples/*.c))
-embed_test_src := $(sort $(filter-out tests/embed/inject.c,$(wildcard tests/embed/*.c)))
+embed_test_src := $(sort $(filter-out tests/embed/inject.c tests/embed/held.c,$(wildcard tests/embed/*.c)))
 fw_lib_src := $(sort $(filter-out firmware/probe.c,$(wildcard firmware/*.c)) $(wildcard firmware/*.S))
 
 lib_obj := $(lib_src:%.c=$(BUILD)/obj/%.o) $(blob_src:%.S=$(BUILD)/obj/%.o)
@@ -138,7 +138,7 @@ endif
 .DELETE_ON_ERROR:
 .SUFFIXES:
 # By name: with all of them, make 4.3 makes things again that nothing has changed.
-.SECONDARY: $(patsubst %.c,$(BUILD)/obj/%.o,$(cli_test_src) $(nested_test_src)) $(guest_src:%.c=$(BUILD)/fw/%.o) \
+.SECONDARY: $(patsubst %.c,$(BUILD)/obj/%.o,$(cli_test_src) $(nested_test_src) $(embed_test_src)) $(guest_src:%.c=$(BUILD)/fw/%.o) \
 	$(BUILD)/acpi/dsdt.aml
 
 all: $(BUILD)/lacuna $(BUILD)/liblacuna.a $(BUILD)/liblacuna.so ## build the program and the library (the default)
@@ -306,7 +306,7 @@ $(BUILD)/tests/nested/%: $(BUILD)/obj/tests/nested/%.o $(BUILD)/liblacuna-intern
 # another program.
 embed_link = $(patsubst %,@%,$(wildcard $(1).link $(if $(SANITIZE),$(1)-sanitized.link)))
 $(BUILD)/tests/embed/faults: $(BUILD)/obj/tests/embed/inject.o
-$(BUILD)/tests/embed/%: $(BUILD)/obj/tests/embed/%.o $(BUILD)/liblacuna.a $(BUILD)/settings-link.mk
+$(BUILD)/tests/embed/%: $(BUILD)/obj/tests/embed/%.o $(BUILD)/obj/tests/embed/held.o $(BUILD)/liblacuna.a $(BUILD)/settings-link.mk
 	$(say) LINK $@
 	@mkdir -p $(@D)
 	$(Q)$(call link,$(PIE) $(call embed_link,tests/embed/$*)) $(LIB_LIBS)

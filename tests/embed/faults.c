@@ -20,6 +20,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "held.h"
 #include "inject.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -120,41 +121,14 @@ static void hang_up(void)
 /* --- what is held --- */
 
 struct holdings {
-	long memory;
-	unsigned descriptors, mappings, files;
+	long memory, files;
+	struct held of_process;
 };
-
-static unsigned entries(const char *path)
-{
-	unsigned n = 0;
-	DIR *dir = opendir(path);
-	while (dir && readdir(dir))
-		n++;
-	if (dir)
-		closedir(dir);
-	return n;
-}
-
-static unsigned lines(const char *path)
-{
-	char buf[4096];
-	unsigned count = 0;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	for (ssize_t n; (n = read(fd, buf, sizeof(buf))) > 0;)
-		for (ssize_t i = 0; i < n; i++)
-			count += buf[i] == '\n';
-	close(fd);
-	return count;
-}
 
 static struct holdings look(void)
 {
 	hang_up();
-	struct holdings h = {
-		.descriptors = entries("/proc/self/fd"),
-		.mappings = lines("/proc/self/maps"),
-		.files = entries(folder),
-	};
+	struct holdings h = { .of_process = held_now(), .files = held_entries(folder) };
 	h.memory = inject_live();
 	return h;
 }
@@ -188,17 +162,17 @@ static void result(const char *scenario, const char *what, unsigned points)
 static void same(struct holdings *before, const char *what, unsigned n)
 {
 	struct holdings now = look();
+	const struct held *p = &now.of_process, *q = &before->of_process;
 	expect(now.memory == before->memory, "%s %u: %ld pieces of memory leak", what, n,
 		now.memory - before->memory);
-	expect(now.descriptors == before->descriptors, "%s %u: %d descriptors leak", what, n,
-		(int)(now.descriptors - before->descriptors));
-	expect(now.files == before->files, "%s %u: %d files are left", what, n,
-		(int)(now.files - before->files));
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-	/* a sanitizer has mappings of its own, whenever it likes */
-	expect(now.mappings == before->mappings, "%s %u: %d mappings leak", what, n,
-		(int)(now.mappings - before->mappings));
-#endif
+	expect(now.files == before->files, "%s %u: %ld files are left", what, n,
+		now.files - before->files);
+	expect(p->descriptors == q->descriptors, "%s %u: %ld descriptors leak", what, n,
+		p->descriptors - q->descriptors);
+	expect(p->mappings == q->mappings, "%s %u: %ld mappings leak", what, n,
+		p->mappings - q->mappings);
+	expect(p->threads == q->threads, "%s %u: %ld threads are left", what, n,
+		p->threads - q->threads);
 	*before = now;
 }
 

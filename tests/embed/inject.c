@@ -16,13 +16,7 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SANITIZED 1
-#endif
-#endif
+#include "held.h"
 
 static _Thread_local struct {
 	bool on, all;
@@ -74,7 +68,7 @@ static bool no_memory(void)
 	return fail;
 }
 
-#ifdef SANITIZED
+#if SANITIZED
 size_t __sanitizer_get_current_allocated_bytes(void);
 
 long inject_live(void)
@@ -160,7 +154,7 @@ int __real_vasprintf(char **ret, const char *format, va_list ap);
 int __wrap_vasprintf(char **ret, const char *format, va_list ap);
 int __wrap_vasprintf(char **ret, const char *format, va_list ap)
 {
-#ifdef SANITIZED
+#if SANITIZED
 	if (no_memory())
 		return -1;
 #endif
