@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -372,72 +371,4 @@ Test(life, memory_bounds)
 			cases[i].rc, "write %zu", i);
 	}
 	lacuna_vm_free(vm);
-}
-
-/* --- many threads, each an owner --- */
-
-#define RACE_THREADS 6
-#define RACE_ROUNDS  60
-
-struct race {
-	struct lacuna_vm *vm;
-	pthread_barrier_t *line;
-	unsigned number;
-};
-
-static void *take_part(void *opaque)
-{
-	struct race *r = opaque;
-	struct lacuna_stats stats = { .size = sizeof(stats) };
-	pthread_barrier_wait(r->line);
-	switch (r->number) {
-	case 0:
-		lacuna_vm_start(r->vm, NULL);
-		break;
-	case 1:
-		lacuna_vm_stop(r->vm);
-		break;
-	case 2:
-		lacuna_vm_pause(r->vm, NULL);
-		lacuna_vm_state(r->vm);
-		break;
-	case 3:
-		lacuna_vm_resume(r->vm, NULL);
-		lacuna_vm_set_deadline(r->vm, 1000, NULL);
-		break;
-	case 4:
-		lacuna_vm_stats(r->vm, &stats);
-		lacuna_vm_power_button(r->vm, NULL);
-		break;
-	default:
-		while (lacuna_vm_wait(r->vm, NULL, NULL, NULL) == -EINVAL)
-			;
-	}
-	lacuna_vm_free(r->vm);
-	return NULL;
-}
-
-Test(life, everything_at_once)
-{
-	need_kvm();
-	struct guest g = hanging;
-	g.cpus = 2;
-	for (unsigned round = 0; round < RACE_ROUNDS; round++) {
-		int in = nowhere(), out = nowhere();
-		struct lacuna_vm *vm = guest_new(&g, in, out);
-		pthread_t thread[RACE_THREADS];
-		struct race part[RACE_THREADS];
-		pthread_barrier_t line;
-		pthread_barrier_init(&line, NULL, RACE_THREADS);
-		for (unsigned i = 0; i < RACE_THREADS; i++) {
-			part[i] = (struct race){ lacuna_vm_ref(vm), &line, i };
-			cr_assert_eq(pthread_create(&thread[i], NULL, take_part, &part[i]), 0);
-		}
-		lacuna_vm_free(vm);
-		for (unsigned i = 0; i < RACE_THREADS; i++)
-			pthread_join(thread[i], NULL);
-		pthread_barrier_destroy(&line);
-		close(in);
-		close(out);
-	}
 }
