@@ -162,7 +162,7 @@ static int too_few_descriptors(size_t devices, size_t needed, struct lacuna_erro
  * had then would leave the guest with a dead device, so it is looked now whether all find room: the
  * lowest free number tells how many are in use.
  */
-static int check_descriptors(const struct machine *m, struct lacuna_error **err)
+int devices_check_descriptors(const struct machine *m, struct lacuna_error **err)
 {
 	struct rlimit limit;
 	if (!m->pci->vector_count || getrlimit(RLIMIT_NOFILE, &limit) < 0)
@@ -224,10 +224,9 @@ int devices_new(struct machine *m, const struct machine_config *config, struct l
 		if (rc < 0)
 			return rc;
 	}
-	int rc = check_descriptors(m, err);
-	if (rc == 0 && machine_config_has_kernel(config))
+	if (machine_config_has_kernel(config))
 		check_vectors(m, config->cpus);
-	return rc;
+	return 0;
 }
 
 int devices_start(struct machine *m, struct lacuna_error **err)

@@ -305,6 +305,8 @@ int machine_new(
 		rc = build(m, config, supported, err);
 	if (rc == 0)
 		rc = machine_make_timers(m, config, err);
+	if (rc == 0)
+		rc = devices_check_descriptors(m, err);
 	free(supported);
 	if (rc < 0) {
 		machine_unref(m);

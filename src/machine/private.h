@@ -150,6 +150,8 @@ void machine_drain_ring(struct machine *m);
 int devices_plan(struct machine *m, const struct machine_config *config, struct pci_topology *ret,
 	struct lacuna_error **err);
 int devices_new(struct machine *m, const struct machine_config *config, struct lacuna_error **err);
+/* Whether enough descriptors are left for them; asked when everything else has its own. */
+int devices_check_descriptors(const struct machine *m, struct lacuna_error **err);
 int devices_start(struct machine *m, struct lacuna_error **err);
 void devices_stop(struct machine *m);
 void devices_free(struct machine *m);
