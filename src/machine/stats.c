@@ -105,9 +105,11 @@ static void add(void *opaque, const char *name, uint64_t value)
 int machine_kvm_stats(const struct machine *m,
 	void (*fn)(void *opaque, const char *name, uint64_t value), void *opaque)
 {
-	AUTO_CLOSE int vm_stats = m->vm.stats ? kvm_stats_open(m->vm.fd) : -1;
-	if (vm_stats < 0)
+	if (!m->vm.stats)
 		return -ENOTSUP;
+	AUTO_CLOSE int vm_stats = kvm_stats_open(m->vm.fd);
+	if (vm_stats < 0)
+		return -errno;
 	struct sums sums = { .count = 0 };
 	int rc = kvm_stats_read(vm_stats, add, &sums);
 	for (unsigned i = 0; i < m->vcpu_count && rc == 0; i++)
