@@ -90,6 +90,8 @@ LACUNA_API int lacuna_host_check(
 {
 	struct report r = { .fn = fn, .opaque = opaque };
 	AUTO_CLOSE int fd = -1;
+	if (!fn)
+		return err_set(err, EINVAL, "lacuna_host_check: an argument is NULL");
 	int rc = kvm_open(&fd, err);
 	if (rc < 0)
 		return rc;
