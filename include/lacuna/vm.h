@@ -57,11 +57,21 @@ LACUNA_API const char *lacuna_end_reason_name(enum lacuna_end_reason reason);
  * Makes a VM of @config, which may be freed or used again at once. Resources are taken here: files
  * opened, memory mapped, kernel loaded; threads come with lacuna_vm_start(), and the descriptor of
  * an interrupt vector when the guest first uses it. @ret is written on success only; the VM is the
- * caller's, until lacuna_vm_free(). Errors name the option at fault: -EINVAL: options that don't go
- * together; -ENOMEM; -ENOENT, -EACCES: no /dev/kvm, or a file of the configuration's; -ENOTSUP: KVM
- * lacks what is needed; -EBUSY: a disk is in use; -EFBIG: kernel or initrd don't fit in the guest's
- * memory; -ENOEXEC: no kernel; -EMFILE: too few descriptors, also where the interrupt vectors would
- * find too few later, with how many are needed; and what the calls to the host return.
+ * caller's, until lacuna_vm_free(). Errors name the option at fault:
+ *
+ *	-EINVAL   options that don't go together; a device's option, or a file, that is not as it
+ *		  must be
+ *	-ERANGE   a number out of range, or more than this CPU or its KVM can do
+ *	-EEXIST   a device or name given twice; a path that is to be made and is there
+ *	-ENOENT, -EACCES, -EISDIR   of /dev/kvm, or of a file of the configuration's
+ *	-EPROTO, -ENOTSUP   /dev/kvm is something else; it lacks what is needed
+ *	-EBUSY, -EADDRINUSE   a disk, another file or a socket is in use
+ *	-ENOEXEC, -EFBIG   no kernel; kernel or initrd don't fit in the guest's memory
+ *	-ENODEV, -ENOSPC   no such interface or PCI bus; no place left on the bus or in addresses
+ *	-EBADF    a descriptor in the text that is not open
+ *	-EMFILE   too few descriptors, with how many are needed; also where the guest's interrupts
+ *		  would find too few later
+ *	-ENOMEM, and whatever else the calls to the host return
  */
 LACUNA_API int lacuna_vm_new(
 	const struct lacuna_config *config, struct lacuna_vm **ret, struct lacuna_error **err);
@@ -150,8 +160,8 @@ LACUNA_API int lacuna_vm_input(struct lacuna_vm *vm, const char *stream, const v
  * Changes properties of a device while the VM runs, as "size=2G" of "disk0". Devices are called by
  * the key that made them and a number, from 0, in the order given; lacuna(1) lists what can be
  * changed. Returns when the device has taken it; the guest may act on it later, or never. -ENODEV:
- * no such device; -EINVAL: no such key, or a bad value, and then nothing has changed; -ESRCH: the
- * VM does not run.
+ * no such device; -EINVAL: no such key, or a bad value; -ERANGE: one out of range; and then nothing
+ * has changed; -ESRCH: the VM does not run.
  */
 LACUNA_API int lacuna_vm_device_set(struct lacuna_vm *vm, const char *device,
 	const char *properties, struct lacuna_error **err);
@@ -206,8 +216,8 @@ LACUNA_API void lacuna_vm_stats(const struct lacuna_vm *vm, struct lacuna_stats 
  * storage. */
 LACUNA_API const char *lacuna_exit_reason_name(unsigned reason);
 
-/** The kernel's own counters of the VM and its vCPUs (summed), or -ENOTSUP. Calls @fn once per
- * counter. */
+/** The kernel's own counters of the VM and its vCPUs (summed). Calls @fn once per counter.
+ * -ENOTSUP: it has none; -EMFILE, -ENOMEM. */
 LACUNA_API int lacuna_vm_kvm_stats(const struct lacuna_vm *vm,
 	void (*fn)(void *opaque, const char *name, uint64_t value), void *opaque);
 
@@ -216,14 +226,15 @@ LACUNA_API int lacuna_vm_kvm_stats(const struct lacuna_vm *vm,
 /**
  * Hands out what a guest of @vm is given at reset: "acpi" (one call per table: "dsdt.aml" ...),
  * "e820", "cmdline", "pci" (the configuration space of each function, in the form of lspci -xxxx).
- * -EINVAL: no such thing.
+ * @fn returns 0, or a negative value, with which this then returns at once, without an error
+ * object. -EINVAL: no such thing; -ENOMEM.
  */
 LACUNA_API int lacuna_vm_dump(struct lacuna_vm *vm, const char *what,
 	int (*fn)(void *opaque, const char *name, const void *data, size_t size), void *opaque,
 	struct lacuna_error **err);
 
 /** What this host offers, one (topic, verdict) line per call; @ok is false for what keeps VMs from
- * running well. */
+ * running well. Errors as those of lacuna_vm_new() for /dev/kvm. */
 LACUNA_API int lacuna_host_check(
 	void (*fn)(void *opaque, bool ok, const char *topic, const char *text), void *opaque,
 	struct lacuna_error **err);
