@@ -313,6 +313,85 @@ static void start(const struct scenario *s)
 	}
 }
 
+/* --- questions to a VM that runs, and to the host --- */
+
+static void on_counter(void *opaque, const char *name, uint64_t value)
+{
+}
+
+static void on_topic(void *opaque, bool ok, const char *topic, const char *text)
+{
+}
+
+static int on_file(void *opaque, const char *name, const void *data, size_t size)
+{
+	return 0;
+}
+
+static int ask_counters(struct lacuna_vm *vm, struct lacuna_error **err)
+{
+	return lacuna_vm_kvm_stats(vm, on_counter, NULL);
+}
+
+static int ask_dump(struct lacuna_vm *vm, struct lacuna_error **err)
+{
+	return lacuna_vm_dump(vm, "pci", on_file, NULL, err);
+}
+
+static int ask_balloon(struct lacuna_vm *vm, struct lacuna_error **err)
+{
+	return lacuna_vm_device_set(vm, "balloon0", "size=8M", err);
+}
+
+static int ask_host(struct lacuna_vm *vm, struct lacuna_error **err)
+{
+	return lacuna_host_check(on_topic, NULL, err);
+}
+
+static const struct {
+	const char *what;
+	int (*ask)(struct lacuna_vm *vm, struct lacuna_error **err);
+	bool no_object;
+	struct fault fault;
+} questions[] = {
+	{ "counters", ask_counters, true, { "memory", INJECT_MEMORY, ENOMEM, false } },
+	{ "counters", ask_counters, true, { "KVM", INJECT_KVM, EMFILE, false } },
+	{ "dump", ask_dump, false, { "memory", INJECT_MEMORY, ENOMEM, false } },
+	{ "balloon", ask_balloon, false, { "memory", INJECT_MEMORY, ENOMEM, false } },
+	{ "host", ask_host, false, { "open", INJECT_OPEN, EMFILE, false } },
+	{ "host", ask_host, false, { "KVM", INJECT_KVM, ENOMEM, false } },
+};
+
+static void ask(const struct scenario *s)
+{
+	struct lacuna_vm *vm = NULL;
+	if (make(s, &vm, NULL) < 0 || lacuna_vm_start(vm, NULL) < 0)
+		exit(1);
+	for (size_t i = 0; i < COUNT(questions); i++) {
+		const struct fault *f = &questions[i].fault;
+		struct inject_report report;
+		unsigned n = 0;
+		questions[i].ask(vm, NULL);
+		struct holdings before = look();
+		do {
+			struct lacuna_error *err = NULL;
+			inject_start(f->kind, ++n, f->all, f->code);
+			int rc = questions[i].ask(vm, &err);
+			report = inject_stop();
+			if (report.hit && !questions[i].no_object)
+				check_error(f, n, rc, err, f->kind == INJECT_MEMORY);
+			else
+				expect(rc == (report.hit ? -f->code : 0), "%s %u: returns %d",
+					f->what, n, rc);
+			lacuna_error_free(err);
+			same(&before, f->what, n);
+		} while (report.hit);
+		expect(n > 1, "nothing was made to fail");
+		result(questions[i].what, f->what, n - 1);
+	}
+	lacuna_vm_free(vm);
+}
+
 /* --- files --- */
 
 static void file(const char *name, const void *head, size_t len, off_t size)
@@ -406,6 +485,7 @@ int main(int argc, char **argv)
 	create(&everything);
 	create(&plain);
 	start(&everything);
+	ask(&everything);
 	printf("1..%u\n", tests);
 	return 0;
 }
