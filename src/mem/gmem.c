@@ -116,7 +116,8 @@ int gmem_read(const struct gmem *m, gpa_t gpa, void *buf, size_t len)
 	const void *p = gmem_ptr(m, gpa, len);
 	if (!p)
 		return -EFAULT;
-	memcpy(buf, p, len);
+	if (len) /* else buf may be NULL */
+		memcpy(buf, p, len);
 	return 0;
 }
 
@@ -125,7 +126,8 @@ int gmem_write(const struct gmem *m, gpa_t gpa, const void *buf, size_t len)
 	void *p = gmem_ptr(m, gpa, len);
 	if (!p)
 		return -EFAULT;
-	memcpy(p, buf, len);
+	if (len)
+		memcpy(p, buf, len);
 	return 0;
 }
 
