@@ -21,15 +21,19 @@ void need_kvm(void)
 		cr_skip_test("/dev/kvm is not there or may not be opened");
 }
 
-/* The guests lie beside this program. */
+const char *guest_folder(void)
+{
+	static char path[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - sizeof("guest"));
+	cr_assert(n > 0);
+	path[n] = '\0';
+	memcpy(strrchr(path, '/') + 1, "guest", sizeof("guest"));
+	return path;
+}
+
 void guest_path(const char *image, char *ret, size_t size)
 {
-	char self[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	cr_assert(n > 0);
-	self[n] = '\0';
-	*strrchr(self, '/') = '\0';
-	cr_assert_lt(snprintf(ret, size, "%s/guest/%s.elf", self, image), (int)size);
+	cr_assert_lt(snprintf(ret, size, "%s/%s.elf", guest_folder(), image), (int)size);
 }
 
 static void set(struct lacuna_config *config, const char *key, const char *value)

@@ -62,6 +62,9 @@ void guest_check(const struct guest *g);
 /* The number after @label in the output (decimal or 0x), which must be there. */
 uint64_t outcome_number(const struct outcome *o, const char *label);
 
+/* The folder of the guests, beside this program; in static storage. */
+const char *guest_folder(void);
+
 /* A scratch file of @size zero bytes, gone when the test ends; its path in static storage. */
 const char *scratch_disk(size_t size);
 
