@@ -162,7 +162,7 @@ ParameterizedTestParameters(errors, create)
 		{ "net=mtu=1500", EINVAL, "net0: no network" },
 		{ "net=ether", EINVAL, "net0: 'ether'" },
 		{ "net=tap=lacunanone0", ENODEV, "'lacunanone0'" },
-		{ "net=fd=999", EBADF, "net0: fd=999" },
+		{ "net=fd=999", EBADF, "net0: fd 999" },
 		{ "net=passt,socket=@/none", ENOENT, "'@/none'" },
 		{ "net=passt,socket=@/stale", ECONNREFUSED, "'@/stale'" },
 		{ "net=passt,socket=@/listener,mac=01:02:03:04:05:06", EINVAL, "net0: mac" },
