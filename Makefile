@@ -112,6 +112,7 @@ guest_src := $(sort $(wildcard tests/guest/*.c))
 cli_test_src := $(sort $(wildcard tests/cli/*.c))
 nested_test_src := $(sort $(wildcard tests/nested/*.c))
 example_src := $(sort $(wildcard examples/*.c))
+example_guest_src := $(sort $(wildcard examples/guest/*.c))
 embed_test_src := $(sort $(filter-out tests/embed/inject.c tests/embed/held.c,$(wildcard tests/embed/*.c)))
 fw_lib_src := $(sort $(filter-out firmware/probe.c,$(wildcard firmware/*.c)) $(wildcard firmware/*.S))
 
@@ -123,6 +124,7 @@ fw_lib_obj := $(patsubst %,$(BUILD)/fw/%.o,$(basename $(fw_lib_src)))
 cli_test_bin := $(cli_test_src:%.c=$(BUILD)/%)
 nested_test_bin := $(nested_test_src:%.c=$(BUILD)/%)
 example_bin := $(example_src:%.c=$(BUILD)/%)
+example_guest_bin := $(example_guest_src:examples/%.c=$(BUILD)/examples/%)
 man_page := $(patsubst man/%.scd,$(BUILD)/man/%,$(sort $(wildcard man/*.scd)))
 embed_test_bin := $(embed_test_src:%.c=$(BUILD)/%)
 guest_elf := $(guest_src:tests/guest/%.c=$(BUILD)/tests/guest/%.elf)
@@ -225,6 +227,13 @@ $(BUILD)/examples/%: examples/%.c $(BUILD)/liblacuna.a $(BUILD)/settings-compile
 	$(Q)$(CC) -Iinclude $(LAC_CFLAGS) -std=gnu17 $(LAC_PIC) $(CFLAGS) $(LAC_LDFLAGS) $(DROP_UNUSED) $(PIE) $(LDFLAGS) -MMD -MP \
 		-MF $@.d -MT $@ -o $@ $< $(BUILD)/liblacuna.a $(LIB_LIBS)
 
+# A guest's program: static, since an initramfs has no libraries.
+$(BUILD)/examples/guest/%: examples/guest/%.c $(BUILD)/settings-compile.mk
+	$(say) CC $<
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(filter-out -fsanitize% -fno-sanitize%,$(LAC_CFLAGS)) -std=gnu17 $(CFLAGS) -D_GNU_SOURCE -static -MMD -MP \
+		-MF $@.d -MT $@ -o $@ $<
+
 # Binary parts (the DSDT and the probe guest) are taken in by .incbin from the build folder.
 $(BUILD)/obj/%.o: %.S $(BUILD)/settings-compile.mk $(BUILD)/acpi/dsdt.aml $(BUILD)/firmware/probe.stripped
 	$(say) AS $<
@@ -311,7 +320,7 @@ $(BUILD)/tests/embed/%: $(BUILD)/obj/tests/embed/%.o $(BUILD)/obj/tests/embed/he
 	@mkdir -p $(@D)
 	$(Q)$(call link,$(PIE) $(call embed_link,tests/embed/$*)) $(LIB_LIBS)
 
-tests: all $(BUILD)/tests/unit.bin $(BUILD)/tests/direct.bin $(guest_elf) $(cli_test_bin) $(nested_test_bin) $(embed_test_bin) $(example_bin) ## build every test program
+tests: all $(BUILD)/tests/unit.bin $(BUILD)/tests/direct.bin $(guest_elf) $(cli_test_bin) $(nested_test_bin) $(embed_test_bin) $(example_bin) $(example_guest_bin) ## build every test program
 
 setup: ## install what building, running and testing need (Debian packages)
 	$(Q)tools/setup
