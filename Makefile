@@ -97,8 +97,8 @@ endif
 # what the library needs, and what the program needs besides
 JANSSON := $(shell $(PKG_CONFIG) --libs jansson 2>/dev/null || echo -ljansson)
 # disks; what unpacks kernels, and what names them in the cache
-lib_packages := liburing zlib liblzma libzstd liblz4 nettle
-lib_names := -luring -lz -llzma -lzstd -llz4 -lnettle
+lib_packages := liburing zlib liblzma libzstd nettle
+lib_names := -luring -lz -llzma -lzstd -lnettle
 LIB_LIBS := $(shell $(PKG_CONFIG) --libs $(lib_packages) 2>/dev/null || echo $(lib_names))
 
 # --- sources: sorted, found by folder -------------------------------------------------------------------------------
@@ -168,7 +168,7 @@ $(BUILD)/settings-compile.mk: FORCE
 	$(call keep_settings,CC CFLAGS SANITIZE WERROR,$(LAC_CPPFLAGS) $(LAC_CFLAGS) $(PIC))
 
 $(BUILD)/settings-link.mk: FORCE
-	$(call keep_settings,LDFLAGS STATIC,$(LAC_LDFLAGS) $(PIE) $(STATIC_PIE) $(DROP_UNUSED) $(LIB_LIBS) $(JANSSON) \
+	$(call keep_settings,LDFLAGS STATIC LIB_LIBS,$(LAC_LDFLAGS) $(PIE) $(STATIC_PIE) $(DROP_UNUSED) $(LIB_LIBS) $(JANSSON) \
 		$(lib_obj) $(cli_obj) $(unit_obj) $(direct_obj))
 FORCE:
 
@@ -284,9 +284,9 @@ $(BUILD)/tests/guest/%.elf: $(BUILD)/fw/tests/guest/%.o $(fw_lib_obj) firmware/g
 
 # --- tests ---------------------------------------------------------------------------------------------------------------
 # Criterion's runner can't live with ThreadSanitizer's memory layout: a header of the same interface takes its place.
-CRITERION := -lcriterion
+TEST_LIBS := -lcriterion -llz4
 ifneq ($(findstring thread,$(SANITIZE)),)
-CRITERION :=
+TEST_LIBS := -llz4
 shim_obj := $(BUILD)/obj/tests/shim/main.o
 $(unit_obj) $(direct_obj) $(shim_obj): private LAC_CPPFLAGS += -Itests/shim
 endif
@@ -294,12 +294,12 @@ endif
 $(BUILD)/tests/unit.bin: $(unit_obj) $(shim_obj) $(BUILD)/liblacuna-internal.a $(BUILD)/settings-link.mk
 	$(say) LINK $@
 	@mkdir -p $(@D)
-	$(Q)$(call link,$(PIE)) $(CRITERION) $(LIB_LIBS)
+	$(Q)$(call link,$(PIE)) $(TEST_LIBS) $(LIB_LIBS)
 
 $(BUILD)/tests/direct.bin: $(direct_obj) $(shim_obj) $(BUILD)/liblacuna-internal.a $(BUILD)/settings-link.mk
 	$(say) LINK $@
 	@mkdir -p $(@D)
-	$(Q)$(call link,$(PIE)) $(CRITERION) $(LIB_LIBS)
+	$(Q)$(call link,$(PIE)) $(TEST_LIBS) $(LIB_LIBS)
 
 $(BUILD)/tests/cli/%: $(BUILD)/obj/tests/cli/%.o $(BUILD)/settings-link.mk
 	$(say) LINK $@

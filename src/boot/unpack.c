@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The four ways in which distributions compress their kernels, each by its own library. */
+/* The four ways in which distributions compress their kernels. */
 #include "boot/unpack.h"
 
 #include <limits.h>
-#include <lz4.h>
 #include <lzma.h>
 #include <string.h>
 #include <zlib.h>
 #include <zstd.h>
 #include <zstd_errors.h>
 
+#include "boot/lz4.h"
 #include "util/bytes.h"
 #include "util/err.h"
 
@@ -68,14 +68,14 @@ static size_t unpack_lz4(const uint8_t *data, size_t size, uint8_t *ret, size_t 
 			return UNPACK_CORRUPT;
 		uint32_t block = load_le32(data + at);
 		at += 4;
-		if (block > size - at || block > INT_MAX)
+		if (block > size - at)
 			return UNPACK_CORRUPT;
-		int n = LZ4_decompress_safe((const char *)data + at, (char *)ret + made, (int)block,
-			(int)min_u64(ret_size - made, LZ4_BLOCK_MAX));
-		if (n <= 0)
+		size_t n = lz4_unpack(
+			data + at, block, ret + made, min_u64(ret_size - made, LZ4_BLOCK_MAX));
+		if (n == LZ4_CORRUPT || n == 0) /* 0: it would never end */
 			return UNPACK_CORRUPT;
 		at += block;
-		made += (size_t)n;
+		made += n;
 	}
 	return made;
 }
