@@ -7,7 +7,7 @@
 
 # What `lacuna help COMMAND` lists.
 _lacuna_options() { # COMMAND
-	local machine="kernel initrd cmdline add-cmdline cpus memory hugepages disk net balloon pmem rng vsock pci serial
+	local machine="kernel kernel-unpack kernel-cache initrd cmdline add-cmdline cpus memory hugepages disk net balloon pmem rng vsock pci serial
 		console marker timeout"
 	case $1 in
 	run) echo "$machine stats-file control verbose" ;;
@@ -21,6 +21,8 @@ _lacuna_value() { # OPTION[.KEY]
 	case $1 in
 	kernel | initrd | stats-file | control) echo @file ;;
 	out) echo @folder ;;
+	kernel-cache) echo "off @folder" ;;
+	kernel-unpack) echo "auto host guest" ;;
 	add-cmdline | hugepages) echo "on off" ;;
 	disk) echo "path= readonly= serial= direct= cache= queues= iops= bw= aio= bus=" ;;
 	disk.cache) echo "writeback writethrough" ;;
@@ -98,12 +100,14 @@ _lacuna_complete_value() { # OPTION
 			words=$(_lacuna_value "$topic.${item%%=*}")
 		fi
 	fi
-	case $words in
-	@file) _lacuna_offer_names -f ;;
-	@folder) _lacuna_offer_names -d ;;
-	@interface) _lacuna_offer $(cd /sys/class/net 2>/dev/null && printf '%s\n' *) ;;
-	*) _lacuna_offer $words ;;
-	esac
+	for item in $words; do
+		case $item in
+		@file) _lacuna_offer_names -f ;;
+		@folder) _lacuna_offer_names -d ;;
+		@interface) _lacuna_offer $(cd /sys/class/net 2>/dev/null && printf '%s\n' *) ;;
+		*) _lacuna_offer "$item" ;;
+		esac
+	done
 }
 
 _lacuna_complete() {

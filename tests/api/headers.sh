@@ -53,7 +53,7 @@ linked() { # NAME COMPILER FILE FLAG...: builds FILE with the shared and the sta
 	check "$name: links with liblacuna.so" "$compiler" "${sanitizer_flags[@]}" -o "$tmp/shared" "$tmp/all.o" "$BUILD/liblacuna.so"
 	same "$name: runs with liblacuna.so" "$expected" "$(LD_LIBRARY_PATH=$BUILD "$tmp/shared" 2>&1)"
 	check "$name: links with liblacuna.a" "$compiler" "${sanitizer_flags[@]}" -o "$tmp/static" "$tmp/all.o" \
-		"$BUILD/liblacuna.a" -luring -pthread
+		"$BUILD/liblacuna.a" "${libs[@]}" -pthread
 	same "$name: runs with liblacuna.a" "$expected" "$("$tmp/static" 2>&1)"
 	rm -f "$tmp/all.o" "$tmp/shared" "$tmp/static"
 }

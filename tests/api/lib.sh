@@ -8,6 +8,7 @@ setting() { # NAME: of the Makefile's settings for $BUILD
 }
 cc=$(setting CC)
 sanitize=$(setting SANITIZE)
+read -ra libs < <(setting LIB_LIBS) # what the library needs, as options of the linker
 version=$("$LACUNA" version | cut -d ' ' -f 2)
 
 # Programs that use a sanitized library need the same compiler's sanitizer.

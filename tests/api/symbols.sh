@@ -38,9 +38,11 @@ same "each node's names are sorted" "" "$(awk '/^LACUNA_/ { last = "" }
 	/^\tlacuna_/ { if ($1 <= last) print $1 " comes before " last; last = $1 }' $map)"
 
 # --- what it needs of others
-same "needs liburing and libc, no JSON" "libc.so.* liburing.so.*" "$(readelf -dW "$so" |
-	sed -nE 's/.*NEEDED.*\[(lib[a-z]+\.so)\..*\]/\1.*/p' |
-	{ if [ -n "$sanitize" ]; then grep -vE '^lib(asan|ubsan|tsan|m|gcc_s)\.'; else cat; fi; } | sort | xargs)"
+same_set "needs libc and what the Makefile says, no JSON" "$(printf '%s\n' libc "${libs[@]/#-l/lib}")" "$(readelf -dW "$so" |
+	sed -nE 's/.*NEEDED.*\[(lib[a-z0-9]+)\.so\..*\]/\1/p' |
+	{ if [ -n "$sanitize" ]; then grep -vE '^lib(asan|ubsan|tsan|m|gcc_s)$'; else cat; fi; })" \
+	"%: linked, but not needed?" "%: not among lib_packages of the Makefile"
+check "jansson is the program's alone" test -z "$(nm -D --undefined-only "$so" | grep ' json_')"
 same "no executable stack" "RW" "$(readelf -lW "$so" | awk '$1 == "GNU_STACK" { print $7 }')"
 same "no relocations of code" "" "$(readelf -dW "$so" | grep TEXTREL)"
 finish

@@ -80,17 +80,18 @@ for option in $keyed; do
 			"$zsh_file: add % to _lacuna_${option#--}()" "$zsh_file: $option has no key %"
 done
 
-# --- values: each "key=word|word" and each argument "word|word" of the help; ranges of numbers are not offered
+# --- values: each "key=word|word" and each argument "word|word" of the help; not ranges of numbers, nor what stands for a name
 choices() {
 	"$LACUNA" help run | awk '
 	function show(option, key, list,    n, i, word, out) {
 		n = split(list, word, "|")
 		for (i = 1; i <= n; i++)
-			if (word[i] !~ /\.\./)
+			if (word[i] !~ /\.\.|[A-Z]/)
 				out = out " " word[i]
-		print option, key out
+		if (out)
+			print option, key out
 	}
-	/^  --/ { option = $1; if ($2 ~ /^[a-z]+(\|[a-z]+)+$/) show(option, "-", $2) }
+	/^  --/ { option = $1; if ($2 ~ /^[A-Za-z]+(\|[A-Za-z]+)+$/) show(option, "-", $2) }
 	/^  --/, 0 {
 		for (rest = $0; match(rest, /[a-z][a-z0-9-]*=[a-z0-9_.]+(\|[a-z0-9_.]+)+/); rest = substr(rest, RSTART + RLENGTH)) {
 			found = substr(rest, RSTART, RLENGTH)
@@ -104,14 +105,14 @@ while read -r option key words; do
 	[ "$key" = - ] || line+=$key=
 	for shell in "${shells[@]}"; do
 		file=${shell}_file
-		same_set "$shell: '$line'" "$(tr ' ' '\n' <<<"$words")" "$("in_$shell" "$line" | grep -v '^--')" \
+		same_set "$shell: '$line'" "$(tr ' ' '\n' <<<"$words")" "$("in_$shell" "$line" | grep -vxE -e '--.*|image|folder')" \
 			"${!file}: add %" "${!file}: $option $key does not take %"
 	done
 done < <(choices)
 
 # --- how bash puts words together
 offers "lacuna d" dump doctor
-offers "lacuna run --memory 1G --ke" --kernel
+offers "lacuna run --memory 1G --mar" --marker
 offers "lacuna run --kernel i" image
 offers "lacuna run --kernel=i" image
 offers "lacuna dump acpi --out " folder
