@@ -24,15 +24,15 @@ _lacuna_value() { # OPTION[.KEY]
 	kernel-cache) echo "off @folder" ;;
 	kernel-unpack) echo "auto host guest" ;;
 	add-cmdline | hugepages) echo "on off" ;;
-	disk) echo "path= readonly= serial= direct= cache= queues= iops= bw= aio= bus=" ;;
+	disk) echo "path= fd= readonly= serial= direct= cache= queues= iops= bw= aio= bus=" ;;
 	disk.cache) echo "writeback writethrough" ;;
 	disk.aio) echo "auto io_uring threads" ;;
 	net) echo "passt tap= fd= passt= socket= queues= mac= mtu= bus=" ;;
 	net.tap) echo @interface ;;
 	balloon) echo "size= deflate-on-oom= reporting= bus=" ;;
-	pmem) echo "path= readonly= bus=" ;;
+	pmem) echo "path= fd= readonly= bus=" ;;
 	rng) echo "bus=" ;;
-	vsock) echo "cid= path= bus=" ;;
+	vsock) echo "cid= path= fd= bus=" ;;
 	pci) echo "config= window= buses= ports= pv-bit= pv-bit-15=" ;;
 	pci.config) echo "ecam both type1" ;;
 	pci.window) echo "auto memory trap" ;;

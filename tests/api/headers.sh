@@ -58,6 +58,10 @@ linked() { # NAME COMPILER FILE FLAG...: builds FILE with the shared and the sta
 	rm -f "$tmp/all.o" "$tmp/shared" "$tmp/static"
 }
 
+if [ "$(declared)" != "$(listed | sort)" ]; then
+	not_ok "the version script is complete" "no program can be linked before it is: see tests/api/symbols.sh"
+	finish
+fi
 for compiler in "${c_compilers[@]}"; do
 	check "C17, $compiler: each header alone" alone "$compiler" c "${for_c[@]}"
 	linked "C17, $compiler" "$compiler" "$tmp/all.c" "${for_c[@]}"
