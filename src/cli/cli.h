@@ -19,6 +19,9 @@ int fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* As fail() with the message of @err, which is freed. */
 int fail_error(struct lacuna_error *err);
 
+/* @fn is called before each message, to make room for its line; NULL: nothing is. */
+void messages_before(void (*fn)(void));
+
 /* The commands: argv[0] is the command's name; the result is the exit status. */
 int command_run(int argc, char **argv);
 int command_dump(int argc, char **argv);

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -36,27 +35,6 @@ static const struct command {
 	{ "version", "", "show the version", command_version },
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
-
-int fail(const char *fmt, ...)
-{
-	char line[1024];
-	va_list ap;
-	va_start(ap, fmt);
-	vsnprintf(line, sizeof(line), fmt, ap);
-	va_end(ap);
-	for (char *p = line; *p; p++) /* a file name may hold anything, also an escape sequence */
-		if ((unsigned char)*p < ' ' || *p == 0x7f)
-			*p = '?';
-	fprintf(stderr, "lacuna: %s\n", line);
-	return STATUS_FAILED;
-}
-
-int fail_error(struct lacuna_error *err)
-{
-	fail("%s", lacuna_error_message(err));
-	lacuna_error_free(err);
-	return STATUS_FAILED;
-}
 
 bool was_open(int fd)
 {

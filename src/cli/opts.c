@@ -146,7 +146,9 @@ int opts_parse(struct opt_parser *parser, int argc, char **argv)
 		}
 		size_t len = value ? (size_t)(value++ - name) : strlen(name);
 		const struct opt *own = find(parser->own, name, len);
-		const struct opt *o = own ? own : find(machine_opts, name, len);
+		if (!own)
+			own = find(parser->shared, name, len);
+		const struct opt *o = own || !parser->config ? own : find(machine_opts, name, len);
 		if (!o)
 			return fail("unknown option '--%.*s'; see 'lacuna help %s'", (int)len, name,
 				parser->command);
@@ -164,7 +166,7 @@ int opts_parse(struct opt_parser *parser, int argc, char **argv)
 		if (status)
 			return status;
 	}
-	return set_defaults(parser);
+	return parser->config ? set_defaults(parser) : STATUS_OK;
 }
 
 void opts_help(const struct opt *table)

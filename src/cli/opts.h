@@ -29,10 +29,12 @@ struct opt {
 extern const struct opt machine_opts[];
 
 struct opt_parser {
-	const char *command;   /* "run", for messages */
-	const struct opt *own; /* rows of the command itself; they come before the machine's */
-	struct lacuna_config *config; /* takes the options of the machine */
-	/* One of the command's own options. Returns STATUS_OK or what fail() returned. */
+	const char *command;      /* "run", for messages */
+	const struct opt *own;    /* rows of the command itself; they come before the machine's */
+	const struct opt *shared; /* further such rows, which other commands have, too; or NULL */
+	struct lacuna_config *config; /* takes the options of the machine; NULL: there are none */
+	/* One of the command's own options, or of the shared ones. Returns STATUS_OK or what fail()
+	 * returned. */
 	int (*set)(void *opaque, const char *name, const char *value);
 	/* An argument that is not an option; NULL: there are none. */
 	int (*word)(void *opaque, const char *word);

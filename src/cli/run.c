@@ -135,6 +135,14 @@ static int run_help(void)
 	return STATUS_OK;
 }
 
+/* Nothing of the machine needs saving. */
+static void discard_all(void)
+{
+	terminal_close();
+	stats_file_discard();
+	control_close();
+}
+
 int command_run(int argc, char **argv)
 {
 	struct run_options o = { 0 };
@@ -143,7 +151,7 @@ int command_run(int argc, char **argv)
 	struct lacuna_error *err = NULL;
 	if (opts_want_help(argc, argv))
 		return run_help();
-	int rc = signals_open();
+	int rc = signals_open(discard_all);
 	if (rc < 0)
 		return fail("start the signal thread: %s", strerror(-rc));
 	if (lacuna_config_new(&config, &err) < 0)

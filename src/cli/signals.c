@@ -7,8 +7,6 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
-#include "cli/control.h"
-#include "cli/stats_json.h"
 #include "cli/terminal.h"
 #include "cli/window.h"
 
@@ -19,6 +17,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static enum { MAKING, WATCHING, CLOSED } phase;
 static struct lacuna_vm *watched; /* while WATCHING */
 static int caught;
+static void (*discard)(void);
 
 static void ask_for_end(int sig)
 {
@@ -28,9 +27,7 @@ static void ask_for_end(int sig)
 	if (phase == WATCHING) {
 		lacuna_vm_stop(watched);
 	} else if (phase == MAKING) { /* nothing of the machine needs saving */
-		terminal_close();
-		stats_file_discard();
-		control_close();
+		discard();
 		_exit(sig == SIGHUP ? STATUS_FAILED : STATUS_SIGNAL + sig);
 	}
 	pthread_mutex_unlock(&lock);
@@ -65,8 +62,9 @@ static void *signal_thread(void *opaque)
 	return opaque;
 }
 
-int signals_open(void)
+int signals_open(void (*before_end)(void))
 {
+	discard = before_end;
 	static const int taken[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT, SIGWINCH };
 	sigset_t set;
 	pthread_t thread;

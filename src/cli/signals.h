@@ -9,8 +9,8 @@
 #include <lacuna/vm.h>
 
 /* Starts the thread; before any other thread exists. 0 or -errno. A signal that asks for the end
- * now ends the program. */
-int signals_open(void);
+ * now ends the program, after @before_end, called on that thread, has undone what must not stay. */
+int signals_open(void (*before_end)(void));
 
 /* From now on such a signal stops @vm instead. */
 void signals_watch(struct lacuna_vm *vm);

@@ -1,66 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-/*
- * The statistics of a machine as JSON. A regular file is written under another name in the same
- * folder and renamed when it is complete; anything else (a pipe, a device) is written to directly.
- */
+/* The statistics of a machine as JSON. */
 #include "cli/stats_json.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/outfile.h"
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* the signal thread may discard */
-static int stats_fd = -1;
-static char *final_path, *partial_path; /* NULL: written directly */
-
-/* Permissions as open(2) would have given. */
-static void apply_umask(int fd)
-{
-	mode_t mask = umask(0);
-	umask(mask);
-	fchmod(fd, 0666 & ~mask);
-}
-
-static int open_partial(const char *path)
-{
-	int fd = -1;
-	pthread_mutex_lock(&lock);
-	final_path = strdup(path);
-	if (!final_path || asprintf(&partial_path, "%s.XXXXXX", path) < 0) {
-		partial_path = NULL;
-		errno = ENOMEM;
-	} else {
-		fd = mkostemp(partial_path, O_CLOEXEC);
-	}
-	if (fd >= 0)
-		apply_umask(fd);
-	pthread_mutex_unlock(&lock);
-	return fd;
-}
+static struct outfile file = OUTFILE_INIT("stats-file");
 
 int stats_file_open(const char *path)
 {
-	struct stat st;
-	if (!*path)
-		return fail("stats-file: the file name is empty");
-	if (!strcmp(path, "-"))
-		stats_fd = STDOUT_FILENO;
-	else if (lstat(path, &st) == 0 && !S_ISREG(st.st_mode))
-		stats_fd =
-			open(path, O_WRONLY | O_TRUNC | O_CLOEXEC); /* a pipe: waits for a reader */
-	else
-		stats_fd = open_partial(path);
-	if (stats_fd < 0)
-		return fail("stats-file: create '%s': %s", path, strerror(errno));
-	return STATUS_OK;
+	return outfile_open(&file, path);
 }
 
 static json_t *number(uint64_t v)
@@ -126,51 +79,24 @@ json_t *stats_json(const struct lacuna_vm *vm)
 		s.end_code);
 }
 
-static int write_all(int fd, const char *text, size_t size)
-{
-	while (size) {
-		ssize_t n = write(fd, text, size);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -1;
-		text += n;
-		size -= (size_t)n;
-	}
-	return 0;
-}
-
 int stats_file_write(const struct lacuna_vm *vm)
 {
-	if (stats_fd < 0)
+	if (file.fd < 0)
 		return STATUS_OK;
 	json_t *object = stats_json(vm);
 	char *text = object ? json_dumps(object, JSON_INDENT(2)) : NULL;
 	json_decref(object);
-	int status = STATUS_OK;
-	if (!text)
-		status = fail("stats-file: out of memory");
-	else if (write_all(stats_fd, text, strlen(text)) < 0 || write_all(stats_fd, "\n", 1) < 0 ||
-		 (partial_path && rename(partial_path, final_path) < 0))
-		status = fail("stats-file: write: %s", strerror(errno));
+	char *line = NULL;
+	int size = text ? asprintf(&line, "%s\n", text) : -1;
 	free(text);
-	if (status == STATUS_OK) { /* the file is in its place: nothing to discard */
-		free(partial_path);
-		partial_path = NULL;
-	}
+	if (size < 0)
+		return fail("stats-file: out of memory");
+	int status = outfile_write(&file, line, (size_t)size);
+	free(line);
 	return status;
 }
 
 void stats_file_discard(void)
 {
-	pthread_mutex_lock(&lock);
-	if (partial_path)
-		unlink(partial_path);
-	free(partial_path);
-	free(final_path);
-	partial_path = final_path = NULL;
-	if (stats_fd > STDERR_FILENO)
-		close(stats_fd);
-	stats_fd = -1;
-	pthread_mutex_unlock(&lock);
+	outfile_discard(&file);
 }
