@@ -105,7 +105,7 @@ LIB_LIBS := $(shell $(PKG_CONFIG) --libs $(lib_packages) 2>/dev/null || echo $(l
 lib_src := $(sort $(wildcard src/util/*.c src/kvm/*.c src/loop/*.c src/mem/*.c src/backend/*.c src/bus/*.c \
 	src/dev/*.c src/pci/*.c src/virtio/*.c src/boot/*.c src/arch/x86/*.c src/machine/*.c src/api/*.c))
 blob_src := $(sort $(wildcard src/boot/*.S))
-cli_src := $(sort $(wildcard src/cli/*.c))
+cli_src := $(sort $(wildcard src/cli/*.c src/bench/*.c))
 unit_src := $(sort $(wildcard tests/unit/*.c))
 direct_src := $(sort $(wildcard tests/direct/*.c))
 guest_src := $(sort $(wildcard tests/guest/*.c))
@@ -301,10 +301,16 @@ shim_obj := $(BUILD)/obj/tests/shim/main.o
 $(unit_obj) $(direct_obj) $(shim_obj): private LAC_CPPFLAGS += -Itests/shim
 endif
 
-$(BUILD)/tests/unit.bin: $(unit_obj) $(shim_obj) $(BUILD)/liblacuna-internal.a $(BUILD)/settings-link.mk
+# The program's parts, for the tests: what a test does not use is not taken from the archive.
+$(BUILD)/tests/program.a: $(filter-out %/main.o,$(cli_obj)) $(BUILD)/settings-link.mk
+	$(say) AR $@
+	@mkdir -p $(@D)
+	$(Q)rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
+
+$(BUILD)/tests/unit.bin: $(unit_obj) $(shim_obj) $(BUILD)/tests/program.a $(BUILD)/liblacuna-internal.a $(BUILD)/settings-link.mk
 	$(say) LINK $@
 	@mkdir -p $(@D)
-	$(Q)$(call link,$(PIE)) $(TEST_LIBS) $(LIB_LIBS)
+	$(Q)$(call link,$(PIE)) $(TEST_LIBS) $(LIB_LIBS) $(JANSSON)
 
 $(BUILD)/tests/direct.bin: $(direct_obj) $(shim_obj) $(BUILD)/liblacuna-internal.a $(BUILD)/settings-link.mk
 	$(say) LINK $@

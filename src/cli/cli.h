@@ -7,6 +7,7 @@
 
 enum status {
 	STATUS_OK = 0,
+	STATUS_WORSE = 1, /* bench --against: something got worse */
 	STATUS_TIMEOUT = 124,
 	STATUS_FAILED = 125, /* lacuna's own failure, bad usage included */
 	STATUS_SIGNAL = 128, /* plus the number of the signal that ended lacuna */
@@ -27,6 +28,7 @@ int command_run(int argc, char **argv);
 int command_dump(int argc, char **argv);
 int command_control(int argc, char **argv);
 int command_doctor(int argc, char **argv);
+int command_bench(int argc, char **argv);
 
 /* True if descriptor @fd (0 to 2) was open when lacuna was started. */
 bool was_open(int fd);

@@ -16,11 +16,6 @@ static bool open_at_start[3];
 static int command_help(int argc, char **argv);
 static int command_version(int argc, char **argv);
 
-static int command_bench(int argc, char **argv)
-{
-	return fail("bench: not in this version yet");
-}
-
 static const struct command {
 	const char *name, *arguments, *help;
 	int (*run)(int argc, char **argv);
@@ -30,7 +25,8 @@ static const struct command {
 		command_dump },
 	{ "control", "SOCKET REQUEST", "ask something of a running machine", command_control },
 	{ "doctor", "", "say what this host's KVM offers", command_doctor },
-	{ "bench", "", "not in this version yet", command_bench },
+	{ "bench", "COMMAND [OPTIONS]", "measure, beside the floor and other monitors",
+		command_bench },
 	{ "help", "[COMMAND]", "show this text, or the options of a command", command_help },
 	{ "version", "", "show the version", command_version },
 };
@@ -51,15 +47,18 @@ static const struct command *find_command(const char *name)
 
 static int command_help(int argc, char **argv)
 {
-	if (argc > 2)
-		return fail("help: unexpected argument '%s'", argv[2]);
-	if (argc == 2) {
-		const struct command *c = find_command(argv[1]);
-		if (!c)
-			return fail("unknown command '%s'; see 'lacuna help'", argv[1]);
-		if (c->run == command_run || c->run == command_dump || c->run == command_control) {
-			char *args[] = { argv[1], (char *)"--help", NULL };
-			return c->run(2, args);
+	const struct command *c = argc > 1 ? find_command(argv[1]) : NULL;
+	int words = c && c->run == command_bench ? 3 : 2; /* "bench" has commands of its own */
+	if (argc > 1 && !c)
+		return fail("unknown command '%s'; see 'lacuna help'", argv[1]);
+	if (argc > words)
+		return fail("help: unexpected argument '%s'", argv[words]);
+	if (c) {
+		if (c->run == command_run || c->run == command_dump || c->run == command_control ||
+			c->run == command_bench) {
+			char *args[] = { argv[1], argc > 2 ? argv[2] : (char *)"--help",
+				(char *)"--help", NULL };
+			return c->run(argc, args);
 		}
 		printf("Usage: lacuna %s%s%s\n\n%s\n", c->name, *c->arguments ? " " : "",
 			c->arguments, c->help);

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `lacuna bench COMMAND`: what the commands share. A command is a struct bench_command in a file of
+ * its own and a line in the table of bench.c. It measures and returns a document (result.h); the
+ * rest is done for it: options that all have, formats, --save, --against, --plot, signals.
+ *
+ * A command of the program like those in src/cli: it may print, and end the program through
+ * child.h.
+ */
+#ifndef BENCH_BENCH_H
+#define BENCH_BENCH_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "bench/output.h"
+#include "cli/cli.h"
+#include "cli/opts.h"
+
+struct bench_command {
+	const char *name;          /* "start" */
+	const char *help;          /* one line */
+	const struct opt *opts;    /* rows of its own */
+	const struct table *table; /* how its rows are shown and compared; see output.h */
+
+	/* One of its own options. STATUS_OK, or what fail() returned. */
+	int (*set)(const char *name, const char *value);
+
+	/* Measures. STATUS_OK and a document, or what fail() returned. What can't be had is a row
+	 * that says why, not a failure. */
+	int (*run)(json_t **ret_document);
+
+	/* Draws charts of @document below @dir with plot.h. As above. NULL: there are none. */
+	int (*plot)(const char *dir, const json_t *document);
+};
+
+/* Why something is not available: what the row says. */
+struct why {
+	char text[256];
+};
+
+/* Fills it; returns -1. */
+int why_set(struct why *why, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* As why_set() with the message of @err, which is freed. */
+int why_error(struct why *why, struct lacuna_error *err);
+
+#define SECOND_NS UINT64_C(1000000000)
+
+/* CLOCK_MONOTONIC. */
+uint64_t now_ns(void);
+
+/* realloc() that ends the program when memory is out. */
+void *must_realloc(void *p, size_t size);
+
+/* A number for an option. STATUS_OK, or what fail() returned. */
+int option_number(const char *option, const char *text, uint64_t min, uint64_t max, uint64_t *ret);
+
+/* Comma lists: at least one value, none twice. */
+#define LIST_MAX 32
+
+struct list {
+	size_t count;
+	uint64_t value[LIST_MAX];
+};
+
+int option_numbers(
+	const char *option, const char *text, uint64_t min, uint64_t max, struct list *ret);
+
+/* Values are numbers of @words, which NULL ends; "all" stands for all of them, in that order. */
+int option_words(const char *option, const char *text, const char *const *words, struct list *ret);
+
+/* One line on stderr that says how far long work has come, where stderr is a terminal. */
+void progress(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void progress_clear(void);
+
+/* The commands. */
+extern const struct bench_command bench_start;
+
+#endif

@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Tables, CSV and JSON. */
+#include "bench/output.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bench/bench.h"
+#include "bench/host.h"
+#include "bench/result.h"
+
+#define COLUMNS_MAX 24
+#define CELL_MAX    64
+
+bool output_colour(FILE *f)
+{
+	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+	return isatty(fileno(f)) && (!no || !*no) && (!term || strcmp(term, "dumb") != 0);
+}
+
+/* --- tables --- */
+
+struct style {
+	const char *bold, *dim, *good, *bad, *plain;
+};
+
+static struct style style_of(FILE *f)
+{
+	static const struct style on = { "\033[1m", "\033[2m", "\033[32m", "\033[31m", "\033[0m" };
+	static const struct style off = { "", "", "", "", "" };
+	return output_colour(f) ? on : off;
+}
+
+static double scaled(const struct column *c, const json_t *v)
+{
+	return json_number_value(v) * (c->scale != 0 ? c->scale : 1);
+}
+
+static void format_cell(const struct column *c, const json_t *row, char cell[CELL_MAX])
+{
+	const json_t *v = result_get(row, c->path);
+	if ((c->kind == COLUMN_TIME || c->kind == COLUMN_RATE) && json_is_object(v))
+		v = json_object_get(v, "p50");
+	const json_t *median = json_object_get(v, "median");
+	if (c->kind == COLUMN_RATIO && json_is_number(median))
+		snprintf(cell, CELL_MAX, "%.*f (%.*f-%.*f)", c->digits, scaled(c, median),
+			c->digits, scaled(c, json_object_get(v, "low")), c->digits,
+			scaled(c, json_object_get(v, "high")));
+	else if (json_is_string(v))
+		snprintf(cell, CELL_MAX, "%s", json_string_value(v));
+	else if (json_is_number(v))
+		snprintf(cell, CELL_MAX, "%.*f", c->digits, scaled(c, v));
+	else if (json_is_boolean(v))
+		snprintf(cell, CELL_MAX, "%s", json_is_true(v) ? "yes" : "no");
+	else
+		snprintf(cell, CELL_MAX, "-");
+}
+
+static bool is_of(const json_t *row, const struct table *t)
+{
+	const char *part = json_string_value(json_object_get(row, "part"));
+	return part && !strcmp(part, t->part);
+}
+
+/* The first value of a row that is one of its words; numbers stand on the right. */
+static bool is_text(const struct column *c, const json_t *rows, const struct table *t)
+{
+	size_t i;
+	json_t *row;
+	json_array_foreach(rows, i,
+		row) if (is_of(row, t) && json_is_string(result_get(row, c->path))) return true;
+	return false;
+}
+
+static void print_cell(FILE *f, const char *cell, int width, bool left, bool last)
+{
+	if (left && last)
+		fprintf(f, "%s", cell);
+	else
+		fprintf(f, left ? "%-*s" : "%*s", width, cell);
+	if (!last)
+		fprintf(f, "  ");
+}
+
+static void widen(int *width, const char *text)
+{
+	int len = (int)strlen(text);
+	if (len > *width)
+		*width = len;
+}
+
+static void print_row(FILE *f, const struct table *t, const json_t *row, const int *width,
+	const bool *left, const struct style *s)
+{
+	char cell[CELL_MAX];
+	const char *why = json_string_value(json_object_get(row, "not_available"));
+	size_t keys = 0;
+	while (t->column[keys].path && t->column[keys].kind == COLUMN_KEY)
+		keys++;
+	for (size_t i = 0; t->column[i].path && (!why || i < keys); i++) {
+		format_cell(&t->column[i], row, cell);
+		print_cell(f, cell, width[i], left[i], !why && !t->column[i + 1].path);
+	}
+	if (why)
+		fprintf(f, "%snot available: %s%s", s->dim, why, s->plain);
+	fprintf(f, "\n");
+}
+
+static void print_table(FILE *f, const json_t *rows, const struct table *t, const struct style *s)
+{
+	int width[COLUMNS_MAX] = { 0 };
+	bool left[COLUMNS_MAX], units = false;
+	char cell[CELL_MAX];
+	size_t n = 0, i;
+	json_t *row;
+	for (; n < COLUMNS_MAX && t->column[n].path; n++) {
+		const struct column *c = &t->column[n];
+		left[n] = is_text(c, rows, t);
+		units |= c->unit != NULL;
+		widen(&width[n], c->head);
+		widen(&width[n], c->unit ? c->unit : "");
+		json_array_foreach(rows, i, row)
+		{
+			bool shown =
+				is_of(row, t) &&
+				(c->kind == COLUMN_KEY || !json_object_get(row, "not_available"));
+			format_cell(c, row, cell);
+			widen(&width[n], shown ? cell : "");
+		}
+	}
+	fprintf(f, "\n%s%s%s\n", s->bold, t->title, s->plain);
+	for (i = 0; i < n; i++)
+		print_cell(f, t->column[i].head, width[i], left[i], i + 1 == n);
+	fprintf(f, "\n");
+	for (i = 0; i < n && units; i++)
+		print_cell(f, t->column[i].unit ? t->column[i].unit : "", width[i], left[i],
+			i + 1 == n);
+	if (units)
+		fprintf(f, "\n");
+	json_array_foreach(rows, i, row) if (is_of(row, t)) print_row(f, t, row, width, left, s);
+}
+
+/* "library, 256": the keys of a row. */
+static void name_row(const json_t *row, const struct table *t, char *buf, size_t size)
+{
+	size_t at = 0;
+	char cell[CELL_MAX];
+	buf[0] = '\0';
+	for (const struct column *c = t->column; c->path && at < size; c++) {
+		if (c->kind != COLUMN_KEY)
+			continue;
+		format_cell(c, row, cell);
+		bool word = json_is_string(result_get(row, c->path));
+		at += (size_t)snprintf(buf + at, size - at, "%s%s%s%s", at ? ", " : "", cell,
+			word ? "" : " ", word ? "" : c->head);
+	}
+}
+
+static void print_noise(FILE *f, const json_t *rows, const struct table *t, const struct style *s)
+{
+	size_t i;
+	json_t *row;
+	char name[160];
+	json_array_foreach(rows, i, row)
+	{
+		for (const struct column *c = t->column; is_of(row, t) && c->path; c++) {
+			const json_t *v = result_get(row, c->path);
+			const char *noise = json_string_value(json_object_get(v, "noise"));
+			if (!noise || strcmp(noise, noise_name(NOISE_HIGH)) != 0)
+				continue;
+			name_row(row, t, name, sizeof(name));
+			fprintf(f,
+				"%snoisy:%s %s: %s: the quartiles are %.0f %% of the median apart\n",
+				s->bad, s->plain, name, c->head,
+				100 * json_number_value(json_object_get(v, "iqr")) /
+					json_number_value(json_object_get(v, "p50")));
+		}
+	}
+}
+
+static void print_figures(FILE *f, const json_t *document, const struct style *s)
+{
+	size_t i;
+	json_t *v;
+	if (json_array_size(json_object_get(document, "figures")))
+		fprintf(f, "\n");
+	json_array_foreach(json_object_get(document, "figures"), i, v)
+	{
+		const json_t *met = json_object_get(v, "met"), *value = json_object_get(v, "value");
+		const char *is = json_string_value(json_object_get(v, "goal_is"));
+		const char *unit = json_string_value(json_object_get(v, "unit"));
+		fprintf(f, "%s: ", json_string_value(json_object_get(v, "name")));
+		if (json_is_null(value))
+			fprintf(f, "not available");
+		else
+			fprintf(f, "%s%.4g%s%s%s", json_is_true(met) ? s->good : s->bad,
+				json_number_value(value), *unit ? " " : "", unit, s->plain);
+		fprintf(f, " (goal: at %s %g)%s\n",
+			is && !strcmp(is, "at_least") ? "least" : "most",
+			json_number_value(json_object_get(v, "goal")),
+			json_is_false(met) ? ": missed" : "");
+	}
+}
+
+void output_table(FILE *f, const json_t *document, const struct table *tables)
+{
+	struct style s = style_of(f);
+	char line[256];
+	const json_t *rows = json_object_get(document, "rows");
+	host_line(json_object_get(document, "host"), line, sizeof(line));
+	fprintf(f, "lacuna %s bench %s: %s\n",
+		json_string_value(json_object_get(document, "lacuna")),
+		json_string_value(json_object_get(document, "command")), line);
+	for (const struct table *t = tables; t->part; t++) {
+		size_t i;
+		json_t *row;
+		bool any = false;
+		json_array_foreach(rows, i, row) any |= is_of(row, t);
+		if (!any)
+			continue;
+		print_table(f, rows, t, &s);
+		print_noise(f, rows, t, &s);
+	}
+	print_figures(f, document, &s);
+}
+
+/* --- CSV --- */
+
+struct names {
+	char **name;
+	size_t count;
+};
+
+static void names_add(struct names *names, const char *name)
+{
+	for (size_t i = 0; i < names->count; i++)
+		if (!strcmp(names->name[i], name))
+			return;
+	names->name = must_realloc(names->name, (names->count + 1) * sizeof(*names->name));
+	size_t size = strlen(name) + 1;
+	char *copy = must_realloc(NULL, size);
+	memcpy(copy, name, size);
+	names->name[names->count++] = copy;
+}
+
+static void collect(struct names *names, const json_t *object, const char *prefix)
+{
+	const char *key;
+	json_t *v;
+	json_object_foreach((json_t *)object, key, v)
+	{
+		char path[160];
+		snprintf(path, sizeof(path), "%s%s%s", prefix, *prefix ? "." : "", key);
+		if (json_is_object(v))
+			collect(names, v, path);
+		else
+			names_add(names, path);
+	}
+}
+
+static void csv_text(FILE *f, const char *text)
+{
+	if (!strpbrk(text, ",\"\r\n")) {
+		fprintf(f, "%s", text);
+		return;
+	}
+	fputc('"', f);
+	for (; *text; text++)
+		fprintf(f, *text == '"' ? "\"\"" : "%c", *text);
+	fputc('"', f);
+}
+
+static void csv_value(FILE *f, const json_t *v)
+{
+	if (json_is_string(v))
+		csv_text(f, json_string_value(v));
+	else if (json_is_integer(v))
+		fprintf(f, "%lld", (long long)json_integer_value(v));
+	else if (json_is_real(v))
+		fprintf(f, "%.17g", json_real_value(v));
+	else if (json_is_boolean(v))
+		fprintf(f, "%s", json_is_true(v) ? "true" : "false");
+}
+
+void output_csv(FILE *f, const json_t *document)
+{
+	struct names names = { 0 };
+	size_t i;
+	json_t *row;
+	json_array_foreach(json_object_get(document, "rows"), i, row) collect(&names, row, "");
+	for (i = 0; i < names.count; i++) {
+		csv_text(f, names.name[i]);
+		fprintf(f, i + 1 < names.count ? "," : "\r\n");
+	}
+	size_t r;
+	json_array_foreach(json_object_get(document, "rows"), r, row) for (i = 0; i < names.count;
+									   i++)
+	{
+		csv_value(f, result_get(row, names.name[i]));
+		fprintf(f, i + 1 < names.count ? "," : "\r\n");
+	}
+	for (i = 0; i < names.count; i++)
+		free(names.name[i]);
+	free(names.name);
+}
+
+void output_json(FILE *f, const json_t *document)
+{
+	json_dumpf(document, f, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+	fprintf(f, "\n");
+}

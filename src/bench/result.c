@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Building documents, and finding things in them. */
+#include "bench/result.h"
+
+#include <lacuna/version.h>
+#include <math.h>
+#include <string.h>
+
+#include "bench/host.h"
+
+json_t *result_new(const char *command, json_t *settings)
+{
+	return json_pack("{s:s, s:s, s:s, s:o, s:o, s:[], s:[]}", "schema", RESULT_SCHEMA,
+		"command", command, "lacuna", lacuna_version(), "host", host_describe(), "settings",
+		settings, "rows", "figures");
+}
+
+void result_add(json_t *document, json_t *row)
+{
+	json_array_append_new(json_object_get(document, "rows"), row);
+}
+
+void result_add_unavailable(json_t *document, json_t *row, const struct why *why)
+{
+	json_object_set_new(row, "not_available", json_string(why->text));
+	result_add(document, row);
+}
+
+void result_figure(json_t *document, const char *name, double value, const char *unit,
+	bool at_least, double goal)
+{
+	bool met = at_least ? value >= goal : value <= goal;
+	json_t *figure = json_pack("{s:s, s:o, s:s, s:f, s:s, s:o}", "name", name, "value",
+		result_number(value), "unit", unit, "goal", goal, "goal_is",
+		at_least ? "at_least" : "at_most", "met",
+		isnan(value) ? json_null() : json_boolean(met));
+	json_array_append_new(json_object_get(document, "figures"), figure);
+}
+
+json_t *result_number(double value)
+{
+	return isfinite(value) ? json_real(value) : json_null();
+}
+
+json_t *result_summary(const struct series *s)
+{
+	struct summary r = series_summary(s);
+	return json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:s}", "count",
+		(json_int_t)r.count, "min", result_number(r.min), "p50", result_number(r.p50),
+		"p90", result_number(r.p90), "p99", result_number(r.p99), "max",
+		result_number(r.max), "mean", result_number(r.mean), "mad", result_number(r.mad),
+		"iqr", result_number(r.iqr), "noise", noise_name(r.noise));
+}
+
+json_t *result_ratio(const struct series *a, const struct series *b)
+{
+	struct ratio r = series_ratio(a, b);
+	return json_pack("{s:I, s:o, s:o, s:o, s:f}", "pairs", (json_int_t)r.pairs, "median",
+		result_number(r.median), "low", result_number(r.low), "high", result_number(r.high),
+		"confidence", r.confidence);
+}
+
+json_t *result_get(const json_t *object, const char *path)
+{
+	char key[64];
+	while (object) {
+		size_t len = strcspn(path, ".");
+		if (len >= sizeof(key))
+			return NULL;
+		memcpy(key, path, len);
+		key[len] = '\0';
+		json_t *found = json_object_get(object, key);
+		if (!path[len])
+			return found;
+		object = found;
+		path += len + 1;
+	}
+	return NULL;
+}
