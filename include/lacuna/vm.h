@@ -206,6 +206,9 @@ struct lacuna_stats {
 
 	/* likewise in microseconds: lacuna_vm_new() has returned, lacuna_vm_start() was called */
 	uint64_t created_us, started_us;
+	/* when lacuna_vm_new() was called: CLOCK_MONOTONIC in microseconds, which other clocks of
+	 * the host can be compared with */
+	uint64_t origin_us;
 };
 
 /** Fills @stats, as far as its size goes; fields newer than the library become 0. Cheap, at any

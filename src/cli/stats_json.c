@@ -61,9 +61,9 @@ json_t *stats_json(const struct lacuna_vm *vm)
 		number(s.vcpus), "memory_bytes", number(s.memory_bytes), "pci", "config",
 		s.pci_config, "window", s.pci_window, "large_pages", (int)s.pci_large_pages,
 		"buses", number(s.pci_buses), "functions", number(s.pci_functions));
-	json_t *time = json_pack("{s:o, s:o, s:o, s:o, s:o}", "created", moment(s.created_us),
-		"started", moment(s.started_us), "first_entry", moment(s.first_entry_us), "marker",
-		moment(s.marker_us), "end", moment(s.end_us));
+	json_t *time = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "origin", number(s.origin_us),
+		"created", moment(s.created_us), "started", moment(s.started_us), "first_entry",
+		moment(s.first_entry_us), "marker", moment(s.marker_us), "end", moment(s.end_us));
 	json_t *config = json_pack("{s:o, s:o, s:o, s:o, s:o}", "type1_read", number(s.type1_read),
 		"type1_write", number(s.type1_write), "ecam_read", number(s.ecam_read),
 		"ecam_write", number(s.ecam_write), "absent", number(s.absent));

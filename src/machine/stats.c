@@ -35,6 +35,7 @@ void machine_stats(struct machine *m, struct lacuna_stats *ret)
 		.pci_functions = m->pci->function_count,
 		.created_us = get(&m->created_us),
 		.started_us = get(&m->started_us),
+		.origin_us = m->start_ns / 1000,
 		.first_entry_us = get(&m->first_entry_us),
 		.marker_us = get(&m->marker_us),
 		.end_us = get(&m->end_us),

@@ -73,13 +73,17 @@ signalled HUP 125
 check "SIGHUP: says so" grep -q 'lacuna: stopped: the terminal has gone' "$tmp/err"
 
 # --- statistics: the contract, key by key
+monotonic_us() {
+	python3 -c 'import time; print(time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000)'
+}
+before=$(monotonic_us)
 seen --stats-file "$stats" --marker checksum --cpus 2 --memory 64M --pci config=both,buses=16 --rng
 same "statistics: the run" 0 "$status"
 holds "statistics: keys" '
 	keys == ["coalesced","end","exits","kvm","lacuna","machine","time_us"] and
 	(.machine | keys) == ["memory_bytes","pci","vcpus"] and
 	(.machine.pci | keys) == ["buses","config","functions","large_pages","window"] and
-	(.time_us | keys) == ["created","end","first_entry","marker","started"] and
+	(.time_us | keys) == ["created","end","first_entry","marker","origin","started"] and
 	(.exits | keys) == ["by_reason","mmio","pci_config","pio","total"] and
 	(.exits.pci_config | keys) == ["absent","ecam_read","ecam_write","type1_read","type1_write"] and
 	(.exits.pio | keys) == ["cmos","other","reset","serial"] and
@@ -90,6 +94,8 @@ holds "statistics: the machine" '.machine.vcpus == 2 and .machine.memory_bytes =
 	(.machine.pci.large_pages | type) == "boolean"' "$stats"
 holds "statistics: times in order" '.time_us | 0 < .created and .created <= .started and
 	.started <= .first_entry and .first_entry <= .marker and .marker <= .end' "$stats"
+holds "statistics: the origin is a moment of the host's clock" \
+	"$before <= .time_us.origin and .time_us.origin + .time_us.end <= $(monotonic_us)" "$stats"
 holds "statistics: reasons add up to the total" '(.exits.by_reason | add) == .exits.total' "$stats"
 holds "statistics: port and memory exits add up" '.exits |
 	(.pci_config.type1_read + .pci_config.type1_write + (.pio | add)) >= .by_reason.io' "$stats"
