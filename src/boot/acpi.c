@@ -160,7 +160,8 @@ int acpi_build(const struct acpi_config *config, struct acpi_tables *ret, struct
 	struct acpi_writer w = { .tables = &tables,
 		.capacity = LAYOUT_RESET_ENTRY - LAYOUT_ACPI_BASE };
 
-	tables.image = calloc(1, w.capacity);
+	/* every byte that counts is written: what is not touched costs nothing */
+	tables.image = malloc(w.capacity);
 	if (!tables.image)
 		return err_nomem(err);
 	unsigned rsdp = put_rsdp(&w); /* first, so that it lies at LAYOUT_ACPI_BASE */
@@ -183,6 +184,9 @@ int acpi_build(const struct acpi_config *config, struct acpi_tables *ret, struct
 	acpi_checksum(&w, rsdp, RSDP_EXTENDED_CHECKSUM, RSDP_SIZE);
 	for (unsigned i = rsdp + 1; i < tables.count; i++)
 		acpi_checksum(&w, i, SDT_CHECKSUM, tables.table[i].size);
+	uint8_t *fitting = realloc(tables.image, tables.size); /* it is kept as long as the VM */
+	if (fitting)
+		tables.image = fitting;
 	*ret = tables;
 	return 0;
 }

@@ -188,8 +188,8 @@ static int load_guest(struct machine *m, const struct machine_config *config,
 	rc = boot_load(&source, m->mem, entry, err);
 	if (rc < 0)
 		return rc;
-	const char *flavour = kvm_flavour();
-	if (entry->bzimage && kvm_flavour_is_software(flavour))
+	const char *flavour = entry->bzimage ? kvm_flavour() : NULL;
+	if (flavour && kvm_flavour_is_software(flavour))
 		log_warning(&m->log, "kernel",
 			"%s interprets guest code in software, which a stock kernel does not survive; "
 			"see 'lacuna doctor'",

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 
 #include "util/bytes.h"
 #include "util/err.h"
@@ -28,10 +29,14 @@ static int make_file(struct lacuna_error **err)
 	if (fd < 0)
 		return err_errno(err, "memfd_create");
 	uint8_t page[4096];
+	struct iovec all[ONES_FILE_SIZE / sizeof(page)];
 	memset(page, 0xff, sizeof(page));
-	for (unsigned at = 0; at < ONES_FILE_SIZE; at += sizeof(page))
-		if (pwrite(fd, page, sizeof(page), at) != (ssize_t)sizeof(page))
-			return err_errno(err, "fill all-ones memory");
+	for (unsigned i = 0; i < ARRAY_SIZE(all); i++)
+		all[i] = (struct iovec){ page, sizeof(page) };
+	ssize_t n = pwritev(fd, all, ARRAY_SIZE(all), 0);
+	if (n != ONES_FILE_SIZE)
+		return err_set(err, n < 0 ? errno : EIO, "fill all-ones memory: %s",
+			n < 0 ? strerrordesc_np(errno) : "written in part");
 	shared.fd = TAKE_FD(fd);
 	return 0;
 }
