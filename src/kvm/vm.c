@@ -67,6 +67,20 @@ int kvm_vm_create_irqchip(struct kvm_vm *vm, struct lacuna_error **err)
 	return 0;
 }
 
+int kvm_vm_mask_8259(struct kvm_vm *vm, struct lacuna_error **err)
+{
+	static const uint32_t chips[] = { KVM_IRQCHIP_PIC_MASTER, KVM_IRQCHIP_PIC_SLAVE };
+	for (size_t i = 0; i < ARRAY_SIZE(chips); i++) {
+		struct kvm_irqchip chip = { .chip_id = chips[i] };
+		if (ioctl(vm->fd, KVM_GET_IRQCHIP, &chip) < 0)
+			return err_errno(err, "KVM_GET_IRQCHIP");
+		chip.chip.pic.imr = 0xff;
+		if (ioctl(vm->fd, KVM_SET_IRQCHIP, &chip) < 0)
+			return err_errno(err, "KVM_SET_IRQCHIP");
+	}
+	return 0;
+}
+
 int kvm_vm_set_slot(struct kvm_vm *vm, unsigned slot, uint64_t gpa, uint64_t size, const void *hva,
 	bool readonly, struct lacuna_error **err)
 {

@@ -22,6 +22,8 @@ void kvm_vm_done(struct kvm_vm *vm); /* also on a zeroed one whose fd is -1 */
 int kvm_vm_set_tss(
 	struct kvm_vm *vm, uint64_t tss, uint64_t identity_map, struct lacuna_error **err);
 int kvm_vm_create_irqchip(struct kvm_vm *vm, struct lacuna_error **err);
+/* Masks all inputs of the two 8259s that come with the irqchip. */
+int kvm_vm_mask_8259(struct kvm_vm *vm, struct lacuna_error **err);
 
 /* Read-only slots: guest writes arrive as MMIO. @size 0 removes the slot. */
 int kvm_vm_set_slot(struct kvm_vm *vm, unsigned slot, uint64_t gpa, uint64_t size, const void *hva,

@@ -161,9 +161,11 @@ int platform_new(struct machine *m, const struct machine_config *config, struct 
 
 int platform_connect(struct machine *m, struct lacuna_error **err)
 {
-	/* KVM's default routes lead to its 8259 as well. The MADT tells of none, so nobody sets it
-	 * up, and what came in there would be delivered as an exception. */
-	int rc = kvm_vm_set_routes(&m->vm, NULL, 0, err);
+	/* KVM's default routes, GSI n to pin n of the IOAPIC, lead to its 8259s as well. The MADT
+	 * tells of none, so nobody sets them up, and what came in there would be delivered as an
+	 * exception. Routes without them would do, too, but their replacement is waited for (see
+	 * machine.c); the first MSI route brings them. */
+	int rc = kvm_vm_mask_8259(&m->vm, err);
 	if (rc == 0)
 		rc = kvm_vm_irqfd(&m->vm, LAYOUT_GSI_GED, m->ged_irq.fd, true, err);
 	if (rc == 0 && m->serial)

@@ -120,6 +120,20 @@ Test(life, power_button)
 	done(&r);
 }
 
+/* KVM's 8259s are there, but no firmware has given their inputs vectors. */
+Test(life, interrupt_before_the_guest_is_ready_for_one)
+{
+	need_kvm();
+	static const struct guest g = { .image = "machine", .cmdline = "test=early" };
+	struct running r = start(&g, "ready");
+	cr_expect_eq(lacuna_vm_power_button(r.vm, NULL), 0);
+	cr_expect_eq(wait_for(&r), LACUNA_END_EXIT_CODE);
+	struct lacuna_stats stats = { .size = sizeof(stats) };
+	lacuna_vm_stats(r.vm, &stats);
+	cr_expect_eq(stats.end_code, 0, "exit code %d", stats.end_code);
+	done(&r);
+}
+
 Test(life, two_at_once)
 {
 	need_kvm();

@@ -8,6 +8,7 @@
  *   test=output    prints size=N bytes
  *   test=echo      sends back what it receives, by interrupt, up to a full stop
  *   test=button    waits for the power button and powers off
+ *   test=early     has interrupts on, but no interrupt controller set up, when the button comes
  */
 #include <abi/layout.h>
 #include <stdbool.h>
@@ -212,6 +213,20 @@ static int test_button(void)
 	guest_power_off();
 }
 
+/* The event must be there, and no interrupt, which without a controller has no vector. */
+static int test_early(void)
+{
+	__asm__ volatile("sti");
+	print("ready\n");
+	serial_drain();
+	while (!in8(LAYOUT_PORT_GED))
+		__asm__ volatile("pause");
+	for (unsigned vector = 0; vector < TRAP_VECTORS; vector++)
+		if (trap_count[vector])
+			return 1;
+	return 0;
+}
+
 int guest_main(void)
 {
 	static const struct guest_case cases[] = {
@@ -222,6 +237,7 @@ int guest_main(void)
 		{ "output", test_output },
 		{ "echo", test_echo },
 		{ "button", test_button },
+		{ "early", test_early },
 	};
 	return GUEST_CASES(cases);
 }
