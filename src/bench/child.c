@@ -33,10 +33,14 @@ static uint64_t *exec_stamp; /* shared with the child that is being made */
 
 /* --- the end --- */
 
+/* The child, and what it has left in its process group: that is ours to reap, since we are the
+ * subreaper (prctl(2)). When it returns, all of them are gone. */
 static void kill_and_reap(struct child *c)
 {
 	kill(-c->pid, SIGKILL);
 	while (waitpid(c->pid, &c->status, 0) < 0 && errno == EINTR)
+		;
+	while (waitpid(-c->pid, NULL, 0) > 0 || errno == EINTR)
 		;
 }
 
@@ -65,6 +69,7 @@ int child_open(void)
 		MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (exec_stamp == MAP_FAILED)
 		return fail("bench: map a page: %s", strerror(errno));
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	messages_before(progress_clear);
 	return STATUS_OK;
 }
@@ -268,36 +273,42 @@ static void reap(struct child *c)
 	c->ended = true;
 }
 
-int child_serve(struct child *c, uint64_t until)
+int child_serve_some(struct child *c, uint64_t until)
 {
-	while (!c->ended || c->out >= 0 || c->err >= 0) {
-		/* once it is reaped nobody writes any more: only what is in the pipes is left */
-		struct pollfd p[] = {
-			{ c->out, POLLIN, 0 },
-			{ c->err, POLLIN, 0 },
-			{ c->in, POLLOUT, 0 },
-			{ c->ended ? -1 : c->pidfd, POLLIN, 0 },
-		};
-		uint64_t now = now_ns();
-		uint64_t left = until > now ? until - now : 0;
-		struct timespec t = { (time_t)(left / SECOND_NS), (long)(left % SECOND_NS) };
-		int n = ppoll(p, 4, until ? &t : NULL, NULL);
-		if (n == 0)
-			return 1;
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (p[0].revents)
-			take(c, &c->out);
-		if (p[1].revents)
-			take(c, &c->err);
-		if (p[2].revents)
-			feed(c);
-		if (p[3].revents) {
-			c->end_ns = now_ns();
-			reap(c);
-		}
+	if (c->ended && c->out < 0 && c->err < 0)
+		return -1;
+	/* once it is reaped nobody writes any more: only what is in the pipes is left */
+	struct pollfd p[] = {
+		{ c->out, POLLIN, 0 },
+		{ c->err, POLLIN, 0 },
+		{ c->in, POLLOUT, 0 },
+		{ c->ended ? -1 : c->pidfd, POLLIN, 0 },
+	};
+	uint64_t now = now_ns(), left = until > now ? until - now : 0;
+	struct timespec t = { (time_t)(left / SECOND_NS), (long)(left % SECOND_NS) };
+	int n = ppoll(p, 4, until ? &t : NULL, NULL);
+	if (n == 0)
+		return 1;
+	if (n > 0 && p[0].revents)
+		take(c, &c->out);
+	if (n > 0 && p[1].revents)
+		take(c, &c->err);
+	if (n > 0 && p[2].revents)
+		feed(c);
+	if (n > 0 && p[3].revents) {
+		c->end_ns = now_ns();
+		reap(c);
 	}
 	return 0;
+}
+
+int child_serve(struct child *c, uint64_t until)
+{
+	int rc;
+	do
+		rc = child_serve_some(c, until);
+	while (rc == 0);
+	return rc < 0 ? 0 : 1;
 }
 
 void child_end(struct child *c)
@@ -313,16 +324,15 @@ void child_end(struct child *c)
 	c->pid = -1;
 }
 
-/* The last line that is not empty; cuts the text. */
-static const char *last_line(char *text)
+const char *child_said(struct child *c)
 {
-	if (!text)
+	size_t len = c->errors ? strlen(c->errors) : 0;
+	if (!len)
 		return "";
-	size_t len = strlen(text);
-	while (len && text[len - 1] == '\n')
-		text[--len] = '\0';
-	const char *at = strrchr(text, '\n');
-	return at ? at + 1 : text;
+	while (len && c->errors[len - 1] == '\n')
+		c->errors[--len] = '\0';
+	const char *at = strrchr(c->errors, '\n');
+	return at ? at + 1 : c->errors;
 }
 
 int child_run(struct child *c, const struct child_spec *spec, uint64_t timeout_ns, struct why *why)
@@ -335,7 +345,7 @@ int child_run(struct child *c, const struct child_spec *spec, uint64_t timeout_n
 			(unsigned long long)(timeout_ns / SECOND_NS));
 	if (WIFEXITED(c->status) && WEXITSTATUS(c->status) == 0)
 		return 0;
-	const char *said = last_line(c->errors);
+	const char *said = child_said(c);
 	if (WIFSIGNALED(c->status))
 		return why_set(why, "%s was ended by signal %d%s%s", name, WTERMSIG(c->status),
 			*said ? ": " : "", said);

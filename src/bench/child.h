@@ -61,7 +61,13 @@ int child_start(struct child *c, const struct child_spec *spec, struct why *why)
  */
 int child_serve(struct child *c, uint64_t until);
 
-/* Kills its process group if it still runs, reaps it and frees what it holds. */
+/* The same, but returns 0 as soon as something has happened; -1 when it has ended. */
+int child_serve_some(struct child *c, uint64_t until);
+
+/* The last line of its errors, or "". Cuts them. */
+const char *child_said(struct child *c);
+
+/* Kills its process group, reaps all of it and frees what it holds. */
 void child_end(struct child *c);
 
 /* The three in one: 0 if it ended with status 0, else -1 after why_set(), with the last line of

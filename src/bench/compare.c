@@ -36,8 +36,7 @@ json_t *output_load(const char *path, const char *command)
 
 static bool same_keys(const json_t *a, const json_t *b, const struct table *t)
 {
-	const json_t *part = json_object_get(b, "part");
-	if (!json_is_string(part) || strcmp(json_string_value(part), t->part) != 0)
+	if (!output_is_of(a, t) || !output_is_of(b, t))
 		return false;
 	for (const struct column *c = t->column; c->path; c++)
 		if (c->kind == COLUMN_KEY &&
@@ -89,22 +88,6 @@ static enum verdict judge(const struct column *c, const json_t *new, const json_
 	return (a > b) == (c->kind == COLUMN_TIME) ? WORSE : BETTER;
 }
 
-static void name_of(const json_t *row, const struct table *t, char *buf, size_t size)
-{
-	size_t at = 0;
-	buf[0] = '\0';
-	for (const struct column *c = t->column; c->path && at < size; c++) {
-		const json_t *v = c->kind == COLUMN_KEY ? result_get(row, c->path) : NULL;
-		const char *comma = at ? ", " : "";
-		if (json_is_string(v))
-			at += (size_t)snprintf(
-				buf + at, size - at, "%s%s", comma, json_string_value(v));
-		else if (json_is_number(v))
-			at += (size_t)snprintf(buf + at, size - at, "%s%s %g", comma, c->head,
-				json_number_value(v));
-	}
-}
-
 static unsigned compare_rows(FILE *f, const json_t *new, const json_t *old, const struct table *t)
 {
 	static const char *const word[] = { "same", "better", "worse" };
@@ -112,7 +95,7 @@ static unsigned compare_rows(FILE *f, const json_t *new, const json_t *old, cons
 	bool colour = output_colour(f);
 	unsigned worse = 0;
 	char name[160];
-	name_of(new, t, name, sizeof(name));
+	output_row_name(new, t, name, sizeof(name));
 	for (const struct column *c = t->column; c->path; c++) {
 		double a, b, scale = c->scale != 0 ? c->scale : 1;
 		if (c->kind != COLUMN_COUNT && c->kind != COLUMN_TIME && c->kind != COLUMN_RATE)
@@ -157,7 +140,7 @@ unsigned output_difference(
 		json_t *row;
 		json_array_foreach(json_object_get(document, "rows"), i, row)
 		{
-			if (!same_keys(row, row, t))
+			if (!output_is_of(row, t))
 				continue;
 			const json_t *old = find_row(earlier, row, t);
 			if (!old)

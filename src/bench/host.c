@@ -174,6 +174,8 @@ void host_line(const json_t *host, char *buf, size_t size)
 	const json_t *kvm_topics = json_object_get(host, "kvm");
 	const char *flavour = json_string_value(json_object_get(kvm_topics, "flavour"));
 	const char *outer = json_string_value(json_object_get(host, "hypervisor"));
+	if (outer && !strcmp(outer, "KVMKVMKVM"))
+		outer = "KVM";
 	snprintf(buf, size, "%s, %lld CPUs, Linux %s, %s%s%s%s", cpu ? cpu : "unknown CPU",
 		(long long)json_integer_value(json_object_get(host, "cpus")), kernel ? kernel : "?",
 		flavour ? flavour : "no KVM", outer ? ", itself a guest" : "",

@@ -41,7 +41,7 @@ static double scaled(const struct column *c, const json_t *v)
 static void format_cell(const struct column *c, const json_t *row, char cell[CELL_MAX])
 {
 	const json_t *v = result_get(row, c->path);
-	if ((c->kind == COLUMN_TIME || c->kind == COLUMN_RATE) && json_is_object(v))
+	if (json_object_get(v, "p50"))
 		v = json_object_get(v, "p50");
 	const json_t *median = json_object_get(v, "median");
 	if (c->kind == COLUMN_RATIO && json_is_number(median))
@@ -58,30 +58,42 @@ static void format_cell(const struct column *c, const json_t *row, char cell[CEL
 		snprintf(cell, CELL_MAX, "-");
 }
 
-static bool is_of(const json_t *row, const struct table *t)
+bool output_is_of(const json_t *row, const struct table *t)
 {
 	const char *part = json_string_value(json_object_get(row, "part"));
 	return part && !strcmp(part, t->part);
 }
 
-/* The first value of a row that is one of its words; numbers stand on the right. */
+/* Columns with words stand on the left, those with numbers on the right. */
 static bool is_text(const struct column *c, const json_t *rows, const struct table *t)
 {
 	size_t i;
 	json_t *row;
-	json_array_foreach(rows, i,
-		row) if (is_of(row, t) && json_is_string(result_get(row, c->path))) return true;
+	json_array_foreach(rows, i, row) if (output_is_of(row, t) &&
+					     json_is_string(result_get(row, c->path))) return true;
 	return false;
 }
 
-static void print_cell(FILE *f, const char *cell, int width, bool left, bool last)
+struct line {
+	char text[1024];
+	size_t len;
+};
+
+static void put_cell(struct line *l, const char *cell, int width, bool left)
 {
-	if (left && last)
-		fprintf(f, "%s", cell);
-	else
-		fprintf(f, left ? "%-*s" : "%*s", width, cell);
-	if (!last)
-		fprintf(f, "  ");
+	int n = snprintf(l->text + l->len, sizeof(l->text) - l->len, left ? "%s%-*s" : "%s%*s",
+		l->len ? "  " : "", width, cell);
+	if (n > 0 && (size_t)n < sizeof(l->text) - l->len)
+		l->len += (size_t)n;
+}
+
+/* No blanks at its end. */
+static void print_line(FILE *f, struct line *l)
+{
+	while (l->len && l->text[l->len - 1] == ' ')
+		l->len--;
+	fprintf(f, "%.*s\n", (int)l->len, l->text);
+	l->len = 0;
 }
 
 static void widen(int *width, const char *text)
@@ -99,13 +111,16 @@ static void print_row(FILE *f, const struct table *t, const json_t *row, const i
 	size_t keys = 0;
 	while (t->column[keys].path && t->column[keys].kind == COLUMN_KEY)
 		keys++;
+	struct line l = { .len = 0 };
 	for (size_t i = 0; t->column[i].path && (!why || i < keys); i++) {
 		format_cell(&t->column[i], row, cell);
-		print_cell(f, cell, width[i], left[i], !why && !t->column[i + 1].path);
+		put_cell(&l, cell, width[i], left[i]);
 	}
 	if (why)
-		fprintf(f, "%snot available: %s%s", s->dim, why, s->plain);
-	fprintf(f, "\n");
+		fprintf(f, "%.*s  %snot available: %s%s\n", (int)l.len, l.text, s->dim, why,
+			s->plain);
+	else
+		print_line(f, &l);
 }
 
 static void print_table(FILE *f, const json_t *rows, const struct table *t, const struct style *s)
@@ -124,26 +139,29 @@ static void print_table(FILE *f, const json_t *rows, const struct table *t, cons
 		json_array_foreach(rows, i, row)
 		{
 			bool shown =
-				is_of(row, t) &&
+				output_is_of(row, t) &&
 				(c->kind == COLUMN_KEY || !json_object_get(row, "not_available"));
 			format_cell(c, row, cell);
 			widen(&width[n], shown ? cell : "");
 		}
 	}
 	fprintf(f, "\n%s%s%s\n", s->bold, t->title, s->plain);
+	struct line l = { .len = 0 };
 	for (i = 0; i < n; i++)
-		print_cell(f, t->column[i].head, width[i], left[i], i + 1 == n);
-	fprintf(f, "\n");
+		put_cell(&l, t->column[i].head, width[i], left[i]);
+	print_line(f, &l);
 	for (i = 0; i < n && units; i++)
-		print_cell(f, t->column[i].unit ? t->column[i].unit : "", width[i], left[i],
-			i + 1 == n);
+		put_cell(&l, t->column[i].unit ? t->column[i].unit : "", width[i], left[i]);
 	if (units)
-		fprintf(f, "\n");
-	json_array_foreach(rows, i, row) if (is_of(row, t)) print_row(f, t, row, width, left, s);
+		print_line(f, &l);
+	json_array_foreach(rows, i, row)
+	{
+		if (output_is_of(row, t))
+			print_row(f, t, row, width, left, s);
+	}
 }
 
-/* "library, 256": the keys of a row. */
-static void name_row(const json_t *row, const struct table *t, char *buf, size_t size)
+void output_row_name(const json_t *row, const struct table *t, char *buf, size_t size)
 {
 	size_t at = 0;
 	char cell[CELL_MAX];
@@ -165,12 +183,12 @@ static void print_noise(FILE *f, const json_t *rows, const struct table *t, cons
 	char name[160];
 	json_array_foreach(rows, i, row)
 	{
-		for (const struct column *c = t->column; is_of(row, t) && c->path; c++) {
+		for (const struct column *c = t->column; output_is_of(row, t) && c->path; c++) {
 			const json_t *v = result_get(row, c->path);
 			const char *noise = json_string_value(json_object_get(v, "noise"));
 			if (!noise || strcmp(noise, noise_name(NOISE_HIGH)) != 0)
 				continue;
-			name_row(row, t, name, sizeof(name));
+			output_row_name(row, t, name, sizeof(name));
 			fprintf(f,
 				"%snoisy:%s %s: %s: the quartiles are %.0f %% of the median apart\n",
 				s->bad, s->plain, name, c->head,
@@ -217,7 +235,7 @@ void output_table(FILE *f, const json_t *document, const struct table *tables)
 		size_t i;
 		json_t *row;
 		bool any = false;
-		json_array_foreach(rows, i, row) any |= is_of(row, t);
+		json_array_foreach(rows, i, row) any |= output_is_of(row, t);
 		if (!any)
 			continue;
 		print_table(f, rows, t, &s);

@@ -9,7 +9,7 @@
 
 enum column_kind {
 	COLUMN_KEY,   /* one of the things that tell rows apart */
-	COLUMN_INFO,  /* shown, not compared */
+	COLUMN_INFO,  /* shown, not compared; its p50, if it has one */
 	COLUMN_COUNT, /* an exact number: any difference from an earlier run is worth a line */
 	COLUMN_TIME,  /* less is better; {.., p50, iqr} at the path, or a plain number */
 	COLUMN_RATE,  /* more is better; the same */
@@ -34,6 +34,11 @@ struct table {
 
 /* True where colour is wanted on @f: a terminal, and no NO_COLOR (no-color.org). */
 bool output_colour(FILE *f);
+
+bool output_is_of(const json_t *row, const struct table *t);
+
+/* "library" or "ecam-4k, 256 buses": the keys of a row, in words. */
+void output_row_name(const json_t *row, const struct table *t, char *buf, size_t size);
 
 void output_table(FILE *f, const json_t *document, const struct table *tables);
 

@@ -82,7 +82,10 @@ static void put_lines(FILE *f, const struct plot *p)
 {
 	if (p->log_x)
 		fprintf(f, "set logscale x\n");
-	fprintf(f, "set offsets graph 0.03, graph 0.03, 0, 0\nplot ");
+	fprintf(f, "set xtics (");
+	for (size_t j = 0; p->count && j < p->series[0].count; j++)
+		fprintf(f, "%s%.9g", j ? ", " : "", p->series[0].point[j].x);
+	fprintf(f, ")\nset offsets graph 0.03, graph 0.03, 0, 0\nplot ");
 	for (size_t i = 0; i < p->count; i++) {
 		fprintf(f, "%s$s%zu using 1:3:4:5 with yerrorlines linetype %zu pointtype 7 ",
 			i ? ", " : "", i, i + 1);
@@ -111,7 +114,7 @@ static void put_script(FILE *f, const struct plot *p, const json_t *document, co
 	fprintf(f, " noenhanced\nset xlabel ");
 	put_text(f, p->x_label);
 	fprintf(f,
-		" noenhanced\nset grid ytics\nset key outside bottom center horizontal "
+		" noenhanced\nset grid ytics\nset key below "
 		"noenhanced\n%s\n",
 		p->log_y ? "set logscale y" : "set yrange [0:*]");
 	if (p->kind == PLOT_BARS)

@@ -211,3 +211,18 @@ ParameterizedTest(struct zone_case *c, window, zones)
 	ecam_window_free(w, m->pci);
 	machine_unref(m);
 }
+
+/* What src/bench/floor.c makes by hand, to be measured against. */
+Test(window, the_floor_of_bench_start_has_the_same_slots)
+{
+	struct machine *m = make("config=ecam", 0);
+	if (!m->window)
+		cr_skip_test("%s", m->window_why);
+	cr_expect_eq(m->slots, 1);
+	cr_expect_eq(m->mem->size, 256 * MIB);
+	cr_assert_eq(m->window->slot_count, 1);
+	cr_expect_eq(m->window->slot[0].gpa, LAYOUT_ECAM_BASE);
+	cr_expect_eq(m->window->slot[0].size, LAYOUT_ECAM_BUS_SIZE);
+	cr_expect_eq(m->vcpu_count, 1);
+	machine_unref(m);
+}

@@ -22,8 +22,8 @@ static bool near(double a, double b)
 	return (isnan(a) && isnan(b)) || a == b || fabs(a - b) <= 1e-12 * fabs(b);
 }
 
-struct summary_case {
-	const char *name;
+struct summary_case { /* no pointers: rows travel to another process */
+	char name[16];
 	double v[12];
 	size_t count, there;
 	double min, p50, p90, p99, max, mean, mad, iqr;

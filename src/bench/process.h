@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What this process weighs. */
+#ifndef BENCH_PROCESS_H
+#define BENCH_PROCESS_H
+
+#include <stdbool.h>
+
+struct process_weight {
+	/* Resident memory but for guest RAM and what is mapped of files: the sum of Rss in
+	 * /proc/self/smaps over anonymous memory and memfds, with private copies of pages of files.
+	 * It is RssAnon + RssShmem - RAM, but counted page by page, where the counters of
+	 * /proc/self/status lag behind. */
+	double resident_kib;
+	/* The same with each page divided by how often it is mapped, here or in other processes. */
+	double pss_kib;
+	double ram_kib; /* touched pages of guest RAM: mappings of memfds called "lacuna-ram" */
+	unsigned fds, threads;
+};
+
+/* False where /proc does not tell. */
+bool process_weigh(struct process_weight *ret);
+
+#endif
