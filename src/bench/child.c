@@ -48,8 +48,12 @@ static void end_all(void)
 {
 	for (; children; children = children->next)
 		kill_and_reap(children);
-	for (; undos; undos = undos->next)
-		undos->fn(undos->opaque);
+	while (undos) {
+		struct undo *u = undos;
+		undos = u->next;
+		u->fn(u->opaque);
+		free(u);
+	}
 }
 
 /* On the signal thread. The lock is kept: nothing new can be made any more. */

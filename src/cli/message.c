@@ -12,7 +12,7 @@ void messages_before(void (*fn)(void))
 	before = fn;
 }
 
-static void print_line(const char *fmt, va_list ap)
+__attribute__((format(printf, 1, 0))) static void print_line(const char *fmt, va_list ap)
 {
 	char line[1024];
 	vsnprintf(line, sizeof(line), fmt, ap);
