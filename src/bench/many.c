@@ -14,6 +14,7 @@
 #include <malloc.h>
 #include <math.h>
 #include <poll.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -133,7 +134,8 @@ static int hear(struct fleet *f, unsigned count)
 
 struct once {
 	double started_us, probed_us;
-	struct process_weight weight; /* of one machine */
+	double start_cpu_us, probe_cpu_us; /* CPU time of all threads, KVM's own excepted */
+	struct process_weight weight;      /* of one machine */
 };
 
 static struct process_weight difference(
@@ -148,6 +150,15 @@ static struct process_weight difference(
 	};
 }
 
+/* Of this process so far, in the kernel and out of it. */
+static double cpu_us(void)
+{
+	struct rusage u;
+	getrusage(RUSAGE_SELF, &u);
+	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1e6 +
+	       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+}
+
 /* The process is weighed without a machine, with one and with all; the clock stands still then. */
 static int start_halted(unsigned count, uint64_t memory_mib, struct once *ret, struct why *why)
 {
@@ -157,18 +168,22 @@ static int start_halted(unsigned count, uint64_t memory_mib, struct once *ret, s
 	malloc_trim(0);
 	bool weighed = process_weigh(&none);
 	uint64_t begin = now_ns();
+	double cpu = -cpu_us();
 	if (rc == 0)
 		rc = start_up_to(&f, 1);
 	if (rc == 0)
 		rc = hear(&f, 1);
 	uint64_t spent = now_ns() - begin;
+	cpu += cpu_us();
 	weighed = weighed && process_weigh(&one);
 	begin = now_ns();
+	cpu -= cpu_us();
 	if (rc == 0)
 		rc = start_up_to(&f, count);
 	if (rc == 0)
 		rc = hear(&f, count - 1);
 	spent += now_ns() - begin;
+	cpu += cpu_us();
 	weighed = weighed && process_weigh(&all);
 	close_fleet(&f);
 	if (rc < 0)
@@ -176,6 +191,7 @@ static int start_halted(unsigned count, uint64_t memory_mib, struct once *ret, s
 	if (!weighed)
 		return why_set(why, "/proc/self does not tell what this process weighs");
 	ret->started_us = (double)spent / 1e3;
+	ret->start_cpu_us = cpu;
 	ret->weight = count > 1 ? difference(&all, &one) : difference(&one, &none);
 	return 0;
 }
@@ -185,6 +201,7 @@ static int run_probes(unsigned count, uint64_t memory_mib, struct once *ret, str
 	struct fleet f;
 	int rc = open_fleet(&f, count, true, memory_mib, why);
 	uint64_t begin = now_ns();
+	double cpu = cpu_us();
 	if (rc == 0)
 		rc = start_up_to(&f, count);
 	for (unsigned i = 0; i < f.made && rc == 0; i++) {
@@ -198,6 +215,7 @@ static int run_probes(unsigned count, uint64_t memory_mib, struct once *ret, str
 				lacuna_end_reason_name(reason), lacuna_vm_end_message(f.vm[i]));
 	}
 	ret->probed_us = (double)(now_ns() - begin) / 1e3;
+	ret->probe_cpu_us = cpu_us() - cpu;
 	close_fleet(&f);
 	return rc;
 }
@@ -206,7 +224,7 @@ static int run_probes(unsigned count, uint64_t memory_mib, struct once *ret, str
 
 struct measured {
 	unsigned vms;
-	struct series started, started_each, probed_each, resident, pss, ram;
+	struct series started, started_each, start_cpu, probed_each, probe_cpu, resident, pss, ram;
 	unsigned fds, threads; /* of all that were counted */
 	bool failed;
 	struct why why;
@@ -223,7 +241,9 @@ static void measure_once(struct measured *m, uint64_t memory_mib)
 	double counted = m->vms > 1 ? m->vms - 1 : 1;
 	series_add(&m->started, o.started_us);
 	series_add(&m->started_each, o.started_us / m->vms);
+	series_add(&m->start_cpu, o.start_cpu_us / m->vms);
 	series_add(&m->probed_each, o.probed_us / m->vms);
+	series_add(&m->probe_cpu, o.probe_cpu_us / m->vms);
 	series_add(&m->resident, o.weight.resident_kib / counted);
 	series_add(&m->pss, o.weight.pss_kib / counted);
 	series_add(&m->ram, o.weight.ram_kib / counted);
@@ -241,7 +261,9 @@ static void add_row(json_t *document, const struct measured *m)
 	}
 	json_object_set_new(row, "started_us", result_summary(&m->started));
 	json_object_set_new(row, "started_us_per_vm", result_summary(&m->started_each));
+	json_object_set_new(row, "start_cpu_us_per_vm", result_summary(&m->start_cpu));
 	json_object_set_new(row, "probed_us_per_vm", result_summary(&m->probed_each));
+	json_object_set_new(row, "probe_cpu_us_per_vm", result_summary(&m->probe_cpu));
 	json_object_set_new(row, "resident_kib_per_vm", result_summary(&m->resident));
 	json_object_set_new(row, "pss_kib_per_vm", result_summary(&m->pss));
 	json_object_set_new(row, "ram_kib_per_vm", result_summary(&m->ram));
@@ -255,24 +277,38 @@ static double median(const struct series *s)
 	return series_summary(s).p50;
 }
 
-/* How many times that of ten machines the cost per machine is, where it is the most. */
-static double growth(const struct measured *m, size_t count, bool probed)
+/* How many times that of ten machines the cost of each is, where it is the most; round by round. */
+static double growth(const struct measured *m, size_t count, size_t series)
 {
-	double ten = NAN, most = NAN;
-	for (size_t i = 0; i < count; i++) {
-		double each = median(probed ? &m[i].probed_each : &m[i].started_each);
-		if (m[i].failed || m[i].vms < 10)
-			continue;
-		if (m[i].vms == 10)
-			ten = each;
-		else if (!(most > each))
-			most = each;
+	const struct series *ten = NULL;
+	double most = NAN;
+	for (size_t i = 0; i < count; i++)
+		if (m[i].vms == 10 && !m[i].failed)
+			ten = (const struct series *)((const char *)&m[i] + series);
+	for (size_t i = 0; i < count && ten; i++) {
+		const struct series *s = (const struct series *)((const char *)&m[i] + series);
+		double ratio = series_ratio(s, ten).median;
+		if (m[i].vms > 10 && !m[i].failed && !(most > ratio))
+			most = ratio;
 	}
-	return most / ten;
+	return most;
 }
 
 static void add_figures(json_t *document, const struct measured *m, size_t count)
 {
+	static const struct {
+		const char *name;
+		size_t series;
+	} grown[] = {
+		{ "time of each to start, above 10 machines to 10",
+			offsetof(struct measured, started_each) },
+		{ "CPU time of each to start, above 10 machines to 10",
+			offsetof(struct measured, start_cpu) },
+		{ "time of each to probe, above 10 machines to 10",
+			offsetof(struct measured, probed_each) },
+		{ "CPU time of each to probe, above 10 machines to 10",
+			offsetof(struct measured, probe_cpu) },
+	};
 	const struct measured *largest = &m[0];
 	for (size_t i = 1; i < count; i++)
 		if (m[i].vms > largest->vms)
@@ -280,10 +316,9 @@ static void add_figures(json_t *document, const struct measured *m, size_t count
 	result_figure(document, "resident memory of each further machine",
 		largest->vms > 1 && !largest->failed ? median(&largest->resident) : NAN, "KiB",
 		false, 1024);
-	result_figure(document, "cost of each, probing, of more than 10 machines to 10",
-		growth(m, count, true), "times", false, 1.1);
-	result_figure(document, "cost of each to start, of more than 10 machines to 10",
-		growth(m, count, false), "times", false, 1.1);
+	for (size_t i = 0; i < sizeof(grown) / sizeof(grown[0]); i++)
+		result_figure(document, grown[i].name, growth(m, count, grown[i].series), "times",
+			false, 1.1);
 }
 
 void many_measure(json_t *document, const struct list *vms, uint64_t memory_mib, uint64_t repeat)
@@ -304,8 +339,8 @@ void many_measure(json_t *document, const struct list *vms, uint64_t memory_mib,
 	if (vms->count)
 		add_figures(document, m, vms->count);
 	for (size_t i = 0; i < vms->count; i++) {
-		struct series *s[] = { &m[i].started, &m[i].started_each, &m[i].probed_each,
-			&m[i].resident, &m[i].pss, &m[i].ram };
+		struct series *s[] = { &m[i].started, &m[i].started_each, &m[i].start_cpu,
+			&m[i].probed_each, &m[i].probe_cpu, &m[i].resident, &m[i].pss, &m[i].ram };
 		for (size_t j = 0; j < sizeof(s) / sizeof(s[0]); j++)
 			series_free(s[j]);
 	}
