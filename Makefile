@@ -420,7 +420,7 @@ installed := \
 	644|completions/lacuna.bash|$(bashcompletiondir)/lacuna \
 	$(call place,644,completions/_lacuna,$(zshcompletiondir)) \
 	$(call place,644,README.md CHANGELOG.md LICENSE,$(docdir)) \
-	$(call place,644,$(sort $(wildcard docs/*.md)),$(docdir)/docs) \
+	$(call place,644,$(sort $(wildcard docs/*.md docs/*.json)),$(docdir)/docs) \
 	$(call place,644,$(sort $(wildcard examples/*.[ch] examples/*.md)),$(docdir)/examples)
 define newline
 
