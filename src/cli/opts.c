@@ -24,8 +24,8 @@ const struct opt machine_opts[] = {
 			"several are unpacked one after the other" },
 	{ "cmdline", "TEXT", "console=ttyS0 or hvc0", .help = "kernel command line" },
 	{ "add-cmdline", "on|off", "on",
-		.help = "add 'reserve=0xcf8,8 pci=noearly', which spares Linux futile\n"
-			"port accesses, where config=ecam" },
+		.help = "add what spares Linux futile port accesses: 'pci=noearly' where\n"
+			"config=both, 'reserve=0xcf8,8 pci=noearly' where config=ecam" },
 	{ "cpus", "N", "1", .help = "virtual CPUs, 1 to 254" },
 	{ "memory", "SIZE", "256M", .help = "guest RAM, 32M and up, with K, M, G or T" },
 	{ "hugepages", "on|off", "off", .value = OPT_MAY_HAVE_VALUE, .implied = "on",

@@ -130,7 +130,14 @@ static int make_ram(
 	return rc;
 }
 
-/* Where there are no type-1 ports, Linux tries them again and again unless it is told. */
+/* Where there are no type-1 ports, Linux tries them again and again unless it is told. Where there
+ * are, they still aren't worth its early look for chipsets that need help: one exit a slot. */
+static const char *const cmdline_added[] = {
+	[MACHINE_PCI_ECAM] = "reserve=0xcf8,8 pci=noearly",
+	[MACHINE_PCI_BOTH] = "pci=noearly",
+	[MACHINE_PCI_TYPE1] = "",
+};
+
 static int make_cmdline(
 	struct machine *m, const struct machine_config *config, struct lacuna_error **err)
 {
@@ -140,10 +147,9 @@ static int make_cmdline(
 	else if (!user)
 		user = machine_config_has_kernel(config) && config->console_hvc ? "console=hvc0"
 										: "";
-	bool add = machine_config_has_kernel(config) && config->add_cmdline &&
-		   m->pci_config == MACHINE_PCI_ECAM;
-	if (asprintf(&m->cmdline, "%s%s%s", add ? "reserve=0xcf8,8 pci=noearly" : "",
-		    add && *user ? " " : "", user) < 0) {
+	bool add = machine_config_has_kernel(config) && config->add_cmdline;
+	const char *added = add ? cmdline_added[m->pci_config] : "";
+	if (asprintf(&m->cmdline, "%s%s%s", added, *added && *user ? " " : "", user) < 0) {
 		m->cmdline = NULL;
 		return err_nomem(err);
 	}

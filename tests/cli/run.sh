@@ -136,6 +136,10 @@ same "dump: the names it prints are the files" "$(find "$tmp/dump" -type f | sor
 check "dump: tables" test -s "$tmp/dump/dsdt.aml"
 "$LACUNA" dump cmdline --out "$tmp/dump" --kernel "$endings" --cmdline "a b" >/dev/null
 same "dump: command line with what lacuna adds" "reserve=0xcf8,8 pci=noearly a b" "$(cat "$tmp/dump/cmdline.txt")"
+for added in both:pci=noearly\  type1:; do
+	"$LACUNA" dump cmdline --out "$tmp/dump" --kernel "$endings" --cmdline "a b" --pci "config=${added%%:*}" >/dev/null
+	same "dump: command line with config=${added%%:*}" "${added#*:}a b" "$(cat "$tmp/dump/cmdline.txt")"
+done
 "$LACUNA" dump cmdline --out "$tmp/dump" --kernel "$endings" --cmdline "a b" --add-cmdline off >/dev/null
 same "dump: command line without" "a b" "$(cat "$tmp/dump/cmdline.txt")"
 check "doctor finds KVM usable" "$LACUNA" doctor
