@@ -148,7 +148,7 @@ all: $(BUILD)/lacuna $(BUILD)/liblacuna.a $(BUILD)/liblacuna.so ## build the pro
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 20
 	@echo
-	@echo 'Variables: BUILD=dir CC=gcc|clang SANITIZE=address,undefined|thread STATIC=1 WERROR=1 V=1'
+	@echo 'Variables: BUILD=dir CC=gcc|clang SANITIZE=address,undefined|thread STATIC=1 WERROR=1 V=1 FAST=1'
 	@echo '           DESTDIR= prefix= bindir= libdir= includedir= mandir= docdir= ...'
 
 # --- settings ------------------------------------------------------------------------------------------------------------
@@ -341,13 +341,17 @@ tests: all $(BUILD)/tests/unit.bin $(BUILD)/tests/direct.bin $(guest_elf) $(cli_
 setup: ## install what building, running and testing need (Debian packages)
 	$(Q)tools/setup
 
-run: ## install, build, boot the stock Debian guest and report
-	$(Q)tools/setup
+guest-kernel: ## build the small guest kernel, without and with the patch of firmware/linux
+	$(Q)tools/setup guest-kernel
+	$(Q)tools/guest-kernel
+
+run: ## install, build, boot the stock Debian guest (FAST=1: the small kernel) and report
+	$(Q)tools/setup $(if $(filter 1,$(FAST)),guest-kernel)
 	$(Q)$(MAKE) --no-print-directory -j$$(nproc) all
-	$(Q)tools/run-stock
+	$(Q)tools/run-stock $(if $(filter 1,$(FAST)),fast)
 
 check: ## install, build and run every test; the last line counts them
-	$(Q)tools/setup
+	$(Q)tools/setup guest-kernel
 	$(Q)$(MAKE) --no-print-directory -j$$(nproc) tests
 	$(Q)tests/run all
 
@@ -443,7 +447,7 @@ uninstall: ## remove what install put there, and folders of our own that are the
 clean: ## remove the build folder
 	rm -rf $(BUILD)
 
-.PHONY: flags-hosted flags-guest all help man size tests setup run check check-unit check-direct check-nested check-cli check-api check-embed \
+.PHONY: flags-hosted flags-guest all help man size tests setup guest-kernel run check check-unit check-direct check-nested check-cli check-api check-embed \
 	check-layers lint ci install uninstall clean FORCE
 
 -include $(shell find $(BUILD) -type f -name '*.d' 2>/dev/null)
