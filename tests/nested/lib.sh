@@ -9,16 +9,20 @@ limit=180s
 marker=LACUNA-GUEST-READY
 userland=()
 
-# Sets kernel and initrd. "lspci": the archive holds pciutils too; "devices": further drivers, for `load` in the guest;
+# Sets kernel and initrd. The flavour "small" is the kernel of tools/guest-kernel, patched; use_kernel plain changes that.
+# "lspci": the archive holds pciutils too; "cpuid": tests/nested/guest/cpuid.c; "devices": further drivers, for `load` in the guest;
 # "userland": those, and each boot has one more disk, with the programs that `userland` runs in the guest.
 guest_files() {
 	local part archives
-	kernel=$("$top/tools/guest-kernels" "$flavour")/vmlinuz
+	case $flavour in
+	small) use_kernel patched ;;
+	*) kernel=$("$top/tools/guest-kernels" "$flavour")/vmlinuz ;;
+	esac
 	archives=("$("$top/tools/initrd" "$flavour")")
 	userland=()
 	for part in "$@"; do
 		case $part in
-		lspci) archives+=("$("$top/tools/initrd" lspci)") ;;
+		lspci | cpuid) archives+=("$("$top/tools/initrd" "$part")") ;;
 		devices) archives+=("$("$top/tools/initrd" "$flavour-devices")") ;;
 		userland)
 			archives+=("$("$top/tools/initrd" "$flavour-devices")")
@@ -31,6 +35,10 @@ guest_files() {
 		initrd=$tmp/initrd
 		cat "${archives[@]}" >"$initrd"
 	fi
+}
+
+use_kernel() { # plain|patched
+	kernel=$("$top/tools/guest-kernel" | sed -n "s/^guest-kernel: $1 //p")
 }
 
 guest_command() { # NAME SCENARIO OPTION...: sets the array command

@@ -1,0 +1,110 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The feature bit from end to end: the small kernel with and without our patch, each way to offer configuration space, the bit on
+# and off. Which mechanism the kernel then uses is told by what leaves the guest. And when it can't or must not do as the bit says.
+. "$(dirname "$0")/../lib.sh"
+. "$top/tests/nested/lib.sh"
+flavour=small
+guest_files cpuid
+truncate -s 4M "$tmp/disk.img"
+echo "lacuna" >>"$tmp/disk.img"
+truncate -s 8M "$tmp/disk.img"
+sum=$(head -c 4096 "$tmp/disk.img" | sha256sum | cut -c1-16)
+devices=(--disk "path=$tmp/disk.img" --rng)
+
+# Type 1 costs a hundred exits and more, for the three functions here. Less than 15 are what a kernel does before it has settled.
+run() { # KERNEL NAME OPTION...: boots; sets $mechanism, as the exits tell it
+	use_kernel "$1"
+	boot "$2" pv-bit "${devices[@]}" "${@:3}"
+	mechanism=$(jq -r '.exits.pci_config | (.type1_read + .type1_write) as $ports |
+		if .ecam_read != 0 or .ecam_write == null then "reads leave through the window"
+		elif $ports <= 15 and .ecam_write >= 50 then "window"
+		elif $ports >= 100 and .ecam_write <= 15 then "ports"
+		else "both: \(.)" end' "$stats")
+}
+went() { # NAME MECHANISM FEATURES LOG: how the last boot did; LOG is what the patch said, after "PCI: "
+	ends "$1: boots and powers off" 0 poweroff
+	same "$1: it finds three functions, and its disk" "3 $sum" "$(said functions) $(said disk)"
+	same "$1: a program sees the bit" "$3" "$(printf '0x%08x' $(($(said kvm-features) & 0x80008000)))"
+	same "$1: configuration space is reached through" "$2" "$mechanism"
+	same "$1: the patch says" "$4" "$(said 'log kvm-guest: PCI:')"
+}
+now='using MMCONFIG for base access'
+later="$now as soon as it is accepted"
+
+echo "# kernel  --pci          bit  through  port reads  port writes  window writes  all exits"
+for half in plain patched; do
+	for config in ecam both type1; do
+		for bit in 31 off; do
+			run $half $half-$config-$bit --pci "config=$config,pv-bit=$bit"
+			jq -r --arg k $half --arg c $config --arg b $bit --arg m "$mechanism" '.exits as $e | $e.pci_config as $p |
+				"# \($k)  config=\($c)  \($b)  \($m)  \($p.type1_read)  \($p.type1_write)  \($p.ecam_write)  \($e.total)"' \
+				"$stats"
+			want=ports log='' features=0x80000000
+			[ $bit = 31 ] || features=0x00000000
+			[ $config != ecam ] || want=window
+			if [ $half-$bit = patched-31 ] && [ $config != ecam ]; then # else there is nothing to override
+				log=$later
+				[ $config != both ] || want=window
+			fi
+			went "$half, config=$config, bit $bit" $want $features "$log"
+		done
+	done
+done
+config_exits='.exits.pci_config | .type1_read + .type1_write + .ecam_read + .ecam_write'
+ecam=$(jq "$config_exits" "$tmp/patched-ecam-31.json") both=$(jq "$config_exits" "$tmp/patched-both-31.json")
+echo "# patched kernel, bit on: config exits with config=both $both, with config=ecam $ecam"
+check "patched, bit on: config=both is within 10 % of config=ecam" \
+	test $((both * 100)) -le $((ecam * 110)) -a $((both * 100)) -ge $((ecam * 90))
+
+# Whatever is read after the kernel has settled adds with each function; what it does before does not.
+devices+=(--rng --rng --rng --rng --rng --rng)
+run patched many --pci config=both
+same "patched, six devices more: as many port accesses" \
+	"$(jq -c '.exits.pci_config | [.type1_read, .type1_write]' "$tmp/patched-both-31.json")" \
+	"$(jq -c '.exits.pci_config | [.type1_read, .type1_write]' "$stats")"
+same "patched, six devices more: all found" 9 "$(said functions)"
+devices=("${devices[@]:0:3}")
+
+# --- without pci=noearly, which lacuna adds: MMCONFIG is accepted before the patch's turn, not after it. Before that, Linux has
+# looked for chipsets in its own ways, through the ports; so what counts is that reading every register later adds nothing.
+run patched early --pci config=both --add-cmdline off
+ports=$(jq -c '.exits.pci_config | [.type1_read, .type1_write]' "$stats")
+went "accepted early" "$mechanism" 0x80000000 "$now"
+holds "accepted early: writes go through the window" '.exits.pci_config.ecam_write >= 50' "$stats"
+same "accepted early: the kernel never says type 1" "" "$(said 'log PCI: Using configuration type')"
+boot idle boot "${devices[@]}" --pci config=both --add-cmdline off
+same "accepted early: later reads need no port" "$(jq -c '.exits.pci_config | [.type1_read, .type1_write]' "$stats")" "$ports"
+
+# --- the user wins
+for words in pci=conf1 pci=nommconf; do
+	run patched $words --pci config=both
+	went "$words" ports 0x80000000 ""
+done
+words=
+
+# --- an MCFG that the kernel rejects, for nothing reserves what it names: in place of lacuna's, from the initramfs
+"$LACUNA" dump acpi --out "$tmp/acpi" --pci config=both >/dev/null
+mapfile -t byte < <(od -An -v -t u1 -w1 "$tmp/acpi/mcfg.aml" | tr -d ' ')
+byte[24]=255 byte[47]=208 byte[9]=0 # OEM revision, so that it is taken for the newer; base 0xd0000000; checksum
+total=0
+for b in "${byte[@]}"; do
+	total=$((total + b))
+done
+byte[9]=$((-total & 255))
+mkdir -p "$tmp/table/kernel/firmware/acpi"
+for b in "${byte[@]}"; do
+	# shellcheck disable=SC2059
+	printf "\\x$(printf %02x "$b")"
+done >"$tmp/table/kernel/firmware/acpi/mcfg.aml"
+(cd "$tmp/table" && find kernel | cpio --quiet -o -H newc) | cat - "$initrd" >"$tmp/rejected"
+initrd=$tmp/rejected
+run patched rejected --pci config=both
+went "MCFG rejected" ports 0x80000000 "$later"
+same "MCFG rejected: the kernel says so" "using MMCONFIG" "$(said 'log PCI: not')"
+guest_files cpuid
+
+# --- bit 15, on purpose: this kernel takes it for MSI_EXT_DEST_ID, and no APIC id needs that
+run patched bit15 --pci config=both,pv-bit=15,pv-bit-15=i-understand --cpus 2
+went "bit 15" ports 0x00008000 ""
+finish
