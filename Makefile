@@ -49,11 +49,13 @@ OBJCOPY  ?= objcopy
 PKG_CONFIG ?= pkg-config
 
 # --- flags: ours first, the user's CFLAGS/LDFLAGS last, so that `make CFLAGS=-O0` keeps -std=c17 -------------------
-CFLAGS  ?= -O2 -g
+# a static program is meant to be small
+CFLAGS  ?= $(if $(filter 1,$(STATIC)),-Os,-O2) -g
 LDFLAGS ?=
 
 LAC_CPPFLAGS := -D_GNU_SOURCE -Isrc -Iinclude -DLACUNA_VERSION_STRING='"$(VERSION)"'
 LAC_CFLAGS := -std=c17 -pthread -fvisibility=hidden -fno-strict-aliasing -ffunction-sections -fdata-sections \
+	-fno-asynchronous-unwind-tables \
 	-Wall -Wextra -Wshadow -Wvla -Wmissing-prototypes -Wstrict-prototypes -Wold-style-definition \
 	-Wpointer-arith -Wwrite-strings -Wundef -Wformat=2 -Wno-unused-parameter
 LAC_LDFLAGS := -pthread -Wl,-z,relro,-z,now -Wl,-z,noexecstack
@@ -224,12 +226,6 @@ $(BUILD)/lacuna: $(cli_obj) $(if $(filter 1,$(STATIC)),$(BUILD)/obj/old_zstd.o) 
 	$(say) LINK $@
 	$(Q)$(call link,$(DROP_UNUSED) $(if $(filter 1,$(STATIC)),$(STATIC_PIE),$(PIE))) $(LIB_LIBS) $(JANSSON)
 
-# The same objects as a static program, for the figures.
-$(BUILD)/size/lacuna: $(cli_obj) $(BUILD)/obj/old_zstd.o $(BUILD)/liblacuna.a $(BUILD)/settings-link.mk
-	$(say) LINK $@
-	@mkdir -p $(@D)
-	$(Q)$(call link,$(DROP_UNUSED) $(STATIC_PIE)) $(LIB_LIBS) $(JANSSON)
-
 # As an embedder would: the compiler's own C, public headers, the static library.
 $(BUILD)/examples/%: examples/%.c $(BUILD)/liblacuna.a $(BUILD)/settings-compile.mk $(BUILD)/settings-link.mk
 	$(say) CC $<
@@ -388,7 +384,8 @@ lint: check-layers ## layers, clang-format, clang-tidy, cppcheck, shellcheck
 ci: ## what the server runs: lint, sanitizers, both compilers, all tests
 	$(Q).ci/run
 
-size: $(BUILD)/size/lacuna all ## print the sizes of program and library and count the public symbols
+size: all ## print the sizes of program and library and count the public symbols
+	$(Q)$(MAKE) -s --no-print-directory STATIC=1 BUILD=$(BUILD)/static $(BUILD)/static/lacuna
 	$(Q)tools/size
 
 # --- installation --------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ make -s --no-print-directory BUILD="$BUILD" size >"$tmp/out"
 sed 's/^/# /' "$tmp/out"
 same "builds nothing anew" "$before" "$(stat -c '%i %y' "$BUILD/lacuna" "$BUILD/liblacuna.a")"
 same "counts the public symbols" "$(listed | wc -l)" "$(awk '/^public symbols/ { print $NF }' "$tmp/out")"
-same "the static program is one, and position-independent" "DYN 0" "$(readelf -hW "$BUILD/size/lacuna" |
-	awk '$1 == "Type:" { print $2 }') $(readelf -dW "$BUILD/size/lacuna" | grep -c NEEDED)"
-check "the static program runs" "$BUILD/size/lacuna" version
+same "the static program is one, and position-independent" "DYN 0" "$(readelf -hW "$BUILD/static/lacuna" |
+	awk '$1 == "Type:" { print $2 }') $(readelf -dW "$BUILD/static/lacuna" | grep -c NEEDED)"
+check "the static program runs" "$BUILD/static/lacuna" version
 finish
