@@ -110,6 +110,16 @@ while read -r option key words; do
 	done
 done < <(choices)
 
+# --- options that may be given again, which zsh has to be told
+again=$("$LACUNA" help run | awk '/^  --/ { option = $1 } /may be given again/ { print option }')
+check "the help has options that may be given again" grep -qx -- --initrd <<<"$again"
+if command -v zsh >/dev/null; then
+	for option in $again --kernel; do
+		same "zsh: after $option" "$(grep -x -- "$option" <<<"$again")" \
+			"$(in_zsh "lacuna run $option=x $option" | sed 's/=$//' | grep -x -- "$option")"
+	done
+fi
+
 # --- how bash puts words together
 offers "lacuna d" dump doctor
 offers "lacuna run --memory 1G --mar" --marker
