@@ -70,7 +70,7 @@ static int map_chunk(struct ecam_window *w, const struct pci_host *host, unsigne
 			*live += next - page;
 		} else {
 			next = skip(host, page, end, false);
-			next = (unsigned)min_u64(next, page + ONES_FILE_SIZE / PAGE);
+			next = (unsigned)min_u64(next, page + w->ones->file_size / PAGE);
 			rc = map_fixed(to, (next - page) * PAGE, w->ones->fd, 0, err);
 		}
 		if (rc < 0)

@@ -23,22 +23,42 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct ones shared = { .fd = -1 };
 static unsigned references;
 
+/* Ones up to @size; -1 and errno if that can't be. */
+static int fill(int fd, size_t from, size_t size)
+{
+	uint8_t page[4096];
+	struct iovec all[ONES_FILE_SIZE / sizeof(page)];
+	int pages = (int)((size - from) / sizeof(page));
+	memset(page, 0xff, sizeof(page));
+	for (int i = 0; i < pages; i++)
+		all[i] = (struct iovec){ page, sizeof(page) };
+	ssize_t n = pwritev(fd, all, pages, (off_t)from);
+	if (n >= 0 && (size_t)n < size - from)
+		errno = ENOSPC;
+	return n == (ssize_t)(size - from) ? 0 : -1;
+}
+
 static int make_file(struct lacuna_error **err)
 {
 	AUTO_CLOSE int fd = memfd_create("lacuna-ones", MFD_CLOEXEC);
 	if (fd < 0)
 		return err_errno(err, "memfd_create");
-	uint8_t page[4096];
-	struct iovec all[ONES_FILE_SIZE / sizeof(page)];
-	memset(page, 0xff, sizeof(page));
-	for (unsigned i = 0; i < ARRAY_SIZE(all); i++)
-		all[i] = (struct iovec){ page, sizeof(page) };
-	ssize_t n = pwritev(fd, all, ARRAY_SIZE(all), 0);
-	if (n != ONES_FILE_SIZE)
-		return err_set(err, n < 0 ? errno : EIO, "fill all-ones memory: %s",
-			n < 0 ? strerrordesc_np(errno) : "written in part");
+	if (fill(fd, 0, ONES_FILE_FIRST) < 0)
+		return err_errno(err, "fill all-ones memory");
 	shared.fd = TAKE_FD(fd);
+	shared.file_size = ONES_FILE_FIRST;
 	return 0;
+}
+
+/*
+ * A mapping costs more than its own making: whenever a process makes a VM, KVM locks all mappings
+ * that the process has (mmu_notifier_register). What can't be had is done without.
+ */
+static void grow_file(void)
+{
+	if (shared.file_size < ONES_FILE_SIZE &&
+		fill(shared.fd, shared.file_size, ONES_FILE_SIZE) == 0)
+		shared.file_size = ONES_FILE_SIZE;
 }
 
 /*
@@ -112,7 +132,8 @@ int ones_get(bool large, const struct ones **ret, struct lacuna_error **err)
 			release();
 		return rc;
 	}
-	references++;
+	if (references++)
+		grow_file();
 	*ret = &shared;
 	return 0;
 }

@@ -11,17 +11,19 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define ONES_FILE_SIZE  0x10000u
+#define ONES_FILE_FIRST 0x10000u  /* enough for one VM, and soon made */
+#define ONES_FILE_SIZE  0x100000u /* what a bus needs: fewer mappings for each of many VMs */
 #define ONES_LARGE_SIZE 0x200000ul
 
 struct ones {
-	int fd; /* memfd of ONES_FILE_SIZE bytes of ones, to be mapped again and again between live
-		   pages */
+	int fd; /* memfd of ones, to be mapped again and again between live pages */
+	_Atomic size_t file_size; /* only grows */
 	const void *large;  /* ONES_LARGE_SIZE bytes, aligned to their size; NULL until asked for */
 	bool large_is_huge; /* one transparent huge page lies behind it */
 };
 
-/* Takes a reference; with @large, the large region is made too. Any thread. */
+/* Takes a reference; with @large, the large region is made too. The second holder of one makes the
+ * file as large as it gets. Any thread. */
 int ones_get(bool large, const struct ones **ret, struct lacuna_error **err);
 void ones_put(void);
 

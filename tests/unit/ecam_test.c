@@ -388,18 +388,25 @@ static bool is_open(int fd)
 	return fcntl(fd, F_GETFD) >= 0;
 }
 
+static void expect_ones_of(const struct ones *ones, size_t size)
+{
+	static uint8_t byte[ONES_FILE_SIZE + 1];
+	cr_expect_eq(ones->file_size, size);
+	cr_assert_eq(pread(ones->fd, byte, sizeof(byte), 0), (ssize_t)size);
+	for (size_t i = 0; i < size; i++)
+		cr_assert_eq(byte[i], 0xff);
+}
+
 Test(ecam, ones_are_shared_and_counted)
 {
 	const struct ones *one, *two, *three;
-	uint8_t byte[ONES_FILE_SIZE];
 	cr_assert_eq(ones_get(false, &one, NULL), 0);
 	int fd = one->fd;
 	cr_expect(is_open(fd));
 	cr_expect_null(one->large, "not asked for yet");
-	cr_assert_eq(pread(fd, byte, sizeof(byte), 0), (ssize_t)sizeof(byte));
-	for (unsigned i = 0; i < sizeof(byte); i++)
-		cr_assert_eq(byte[i], 0xff);
+	expect_ones_of(one, ONES_FILE_FIRST);
 	cr_assert_eq(ones_get(true, &two, NULL), 0);
+	expect_ones_of(one, ONES_FILE_SIZE);
 	cr_assert_eq(ones_get(true, &three, NULL), 0);
 	cr_expect_eq(two->fd, fd);
 	cr_expect_eq(two->large, three->large);
