@@ -185,8 +185,11 @@ int acpi_build(const struct acpi_config *config, struct acpi_tables *ret, struct
 	for (unsigned i = rsdp + 1; i < tables.count; i++)
 		acpi_checksum(&w, i, SDT_CHECKSUM, tables.table[i].size);
 	uint8_t *fitting = realloc(tables.image, tables.size); /* it is kept as long as the VM */
-	if (fitting)
-		tables.image = fitting;
+	if (!fitting) {
+		acpi_done(&tables);
+		return err_nomem(err);
+	}
+	tables.image = fitting;
 	*ret = tables;
 	return 0;
 }
