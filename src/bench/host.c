@@ -138,13 +138,22 @@ static json_t *version_of(const char *program)
 	return version;
 }
 
+/* UTC. strftime() and all it knows of zones and languages would be a good part of a static program.
+ * A year of this count begins in March, so that a leap day is its last (Hinnant,
+ * "chrono-Compatible Low-Level Date Algorithms"). */
 static json_t *timestamp(void)
 {
-	char text[32];
-	time_t t = time(NULL);
-	struct tm tm;
-	gmtime_r(&t, &tm);
-	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	uint64_t t = (uint64_t)time(NULL), day = t / 86400 + 719468;
+	uint64_t era = day / 146097, of_era = day % 146097;
+	uint64_t year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+	uint64_t of_year = of_era - (365 * year + year / 4 - year / 100);
+	uint64_t month = (5 * of_year + 2) / 153;
+	char text[64];
+	snprintf(text, sizeof(text), "%04u-%02u-%02uT%02u:%02u:%02uZ",
+		(unsigned)(era * 400 + year + (month >= 10)),
+		(unsigned)(month < 10 ? month + 3 : month - 9),
+		(unsigned)(of_year - (153 * month + 2) / 5 + 1), (unsigned)(t / 3600 % 24),
+		(unsigned)(t / 60 % 60), (unsigned)(t % 60));
 	return json_string(text);
 }
 

@@ -294,6 +294,17 @@ static double growth(const struct measured *m, size_t count, size_t series)
 	return most;
 }
 
+/* Whether ten machines were asked for, and more. */
+static bool can_grow(const struct measured *m, size_t count)
+{
+	bool ten = false, more = false;
+	for (size_t i = 0; i < count; i++) {
+		ten |= m[i].vms == 10;
+		more |= m[i].vms > 10;
+	}
+	return ten && more;
+}
+
 static void add_figures(json_t *document, const struct measured *m, size_t count)
 {
 	static const struct {
@@ -316,7 +327,7 @@ static void add_figures(json_t *document, const struct measured *m, size_t count
 	result_figure(document, "resident memory of each further machine",
 		largest->vms > 1 && !largest->failed ? median(&largest->resident) : NAN, "KiB",
 		false, 1024);
-	for (size_t i = 0; i < sizeof(grown) / sizeof(grown[0]); i++)
+	for (size_t i = 0; i < sizeof(grown) / sizeof(grown[0]) && can_grow(m, count); i++)
 		result_figure(document, grown[i].name, growth(m, count, grown[i].series), "times",
 			false, 1.1);
 }

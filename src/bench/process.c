@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Entries of a folder, but for "." and "..". */
@@ -27,25 +28,44 @@ static enum mapping kind_of(const char *path)
 	return path[0] != '/' || !strncmp(path, "/memfd:", strlen("/memfd:")) ? OWN : OF_FILE;
 }
 
+/* The path of a mapping, in the line that begins its entry: the sixth word, or "". NULL for other
+ * lines, whose first word ends in a colon. */
+static const char *path_of(char *line)
+{
+	char *at = line;
+	if (line[strcspn(line, " :")] == ':')
+		return NULL;
+	for (int word = 0; word < 5; word++) {
+		at += strcspn(at, " ");
+		at += strspn(at, " ");
+	}
+	at[strcspn(at, "\n")] = '\0';
+	return at;
+}
+
+/* The number behind @key, which is KiB, or 0. */
+static double field(const char *line, const char *key)
+{
+	size_t len = strlen(key);
+	return strncmp(line, key, len) ? 0 : (double)strtoul(line + len, NULL, 10);
+}
+
 bool process_weigh(struct process_weight *ret)
 {
-	char line[4352], path[4097];
+	char line[4352]; /* a path may have 4,096 bytes */
 	enum mapping kind = OF_FILE;
 	FILE *f = fopen("/proc/self/smaps", "re");
 	*ret = (struct process_weight){ 0 };
 	while (f && fgets(line, sizeof(line), f)) {
-		unsigned long low, high, kib;
-		path[0] = '\0';
-		if (sscanf(line, "%lx-%lx %*s %*s %*s %*s %4096s", &low, &high, path) >= 2)
+		const char *path = path_of(line);
+		if (path)
 			kind = kind_of(path);
-		else if (sscanf(line, "Rss: %lu", &kib) == 1 && kind != OF_FILE)
-			*(kind == RAM ? &ret->ram_kib : &ret->resident_kib) += (double)kib;
-		else if (sscanf(line, "Pss: %lu", &kib) == 1 && kind == OWN)
-			ret->pss_kib += (double)kib;
-		else if (sscanf(line, "Anonymous: %lu", &kib) == 1 && kind == OF_FILE) {
-			ret->resident_kib += (double)kib;
-			ret->pss_kib += (double)kib;
-		}
+		else if (kind == RAM)
+			ret->ram_kib += field(line, "Rss:");
+		else
+			ret->resident_kib += field(line, kind == OWN ? "Rss:" : "Anonymous:");
+		if (!path && kind != RAM)
+			ret->pss_kib += field(line, kind == OWN ? "Pss:" : "Anonymous:");
 	}
 	if (f)
 		fclose(f);
