@@ -104,28 +104,33 @@ static void file_changed(void *opaque, uint32_t events)
 		look(m);
 }
 
-/* A host without watches to spare, or one that lets us open nothing (the watch is set by name), is
- * no reason to refuse the file. */
-static void look_often(struct machine *m)
+static int look_often(struct machine *m, struct lacuna_error **err)
 {
 	log_debug(&m->log, "pmem", "the file is not watched, but looked at every second: %s",
 		strerrordesc_np(errno));
-	if (!m->devmem_timer && loop_add_timer(m->loop, look, m, &m->devmem_timer, NULL) == 0)
+	int rc = m->devmem_timer ? 0 : loop_add_timer(m->loop, look, m, &m->devmem_timer, err);
+	if (rc == 0)
 		loop_arm(m->devmem_timer, LOOK_US, LOOK_US);
+	return rc;
 }
 
-static void watch(struct machine *m, int fd)
+/* A host without watches to spare, or one that lets us open nothing (the watch is set by name), is
+ * no reason to refuse the file; but nobody looking at it is. */
+static int watch(struct machine *m, int fd, struct lacuna_error **err)
 {
 	char path[32];
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	if (m->devmem_watch < 0) {
 		AUTO_CLOSE int watch_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-		if (watch_fd >= 0 && loop_add_fd(m->loop, watch_fd, EPOLLIN, file_changed, m,
-					     &m->devmem_source, NULL) == 0)
-			m->devmem_watch = TAKE_FD(watch_fd);
+		if (watch_fd < 0)
+			return look_often(m, err);
+		int rc = loop_add_fd(
+			m->loop, watch_fd, EPOLLIN, file_changed, m, &m->devmem_source, err);
+		if (rc < 0)
+			return rc;
+		m->devmem_watch = TAKE_FD(watch_fd);
 	}
-	if (m->devmem_watch < 0 || inotify_add_watch(m->devmem_watch, path, IN_MODIFY) < 0)
-		look_often(m);
+	return inotify_add_watch(m->devmem_watch, path, IN_MODIFY) < 0 ? look_often(m, err) : 0;
 }
 
 /* --- accesses that the slot did not serve --- */
@@ -200,11 +205,13 @@ int devmem_map(void *machine, const char *name, int fd, uint64_t size, bool read
 		return err_nomem(err);
 	d->machine = m;
 	int rc = map(m, d, name, fd, size, readonly, err);
+	if (rc == 0)
+		rc = watch(m, fd, err);
 	if (rc < 0) {
+		bus_remove(&m->mmio, &d->region);
 		free(d);
 		return rc;
 	}
-	watch(m, fd);
 	d->next = m->devmem;
 	m->devmem = d;
 	*ret_gpa = d->region.base;

@@ -24,7 +24,6 @@ static _Thread_local struct {
 	unsigned nth;
 	int code;
 	bool in_smaps;      /* being read for a figure in the statistics */
-	bool in_watch;      /* a file is to be watched for being truncated, if that can be had */
 	unsigned in_printf; /* allocations of the asprintf() under way, and one; 0: none is */
 	struct inject_report report;
 } state;
@@ -63,9 +62,7 @@ static bool fails(enum inject_kind kind, bool optional)
 static bool no_memory(void)
 {
 	bool printf_again = state.in_printf && state.in_printf++ > 1;
-	bool fail = fails(INJECT_MEMORY, state.in_smaps || state.in_watch || printf_again);
-	state.in_watch &= !fail;
-	return fail;
+	return fails(INJECT_MEMORY, state.in_smaps || printf_again);
 }
 
 #if SANITIZED
@@ -218,22 +215,15 @@ WRAP_INT(INJECT_SOCKET, false, socket, (int domain, int type, int protocol),
 	(domain, type, protocol))
 
 /* A host without watches to spare is no reason to refuse a file. */
-int __real_inotify_init1(int flags);
-int __wrap_inotify_init1(int flags);
-int __wrap_inotify_init1(int flags)
-{
-	int fd = fails(INJECT_INOTIFY, true) ? -1 : __real_inotify_init1(flags);
-	state.in_watch = fd >= 0;
-	return fd;
-}
+WRAP_INT(INJECT_INOTIFY, true, inotify_init1, (int flags), (flags))
 
 int __real_epoll_ctl(int epoll, int op, int fd, struct epoll_event *event);
 int __wrap_epoll_ctl(int epoll, int op, int fd, struct epoll_event *event);
 int __wrap_epoll_ctl(int epoll, int op, int fd, struct epoll_event *event)
 {
-	bool fail = op == EPOLL_CTL_ADD && fails(INJECT_EPOLL_ADD, state.in_watch);
-	state.in_watch = false;
-	return fail ? -1 : __real_epoll_ctl(epoll, op, fd, event);
+	if (op == EPOLL_CTL_ADD && fails(INJECT_EPOLL_ADD, false))
+		return -1;
+	return __real_epoll_ctl(epoll, op, fd, event);
 }
 
 int __real_open(const char *path, int flags, ...);
