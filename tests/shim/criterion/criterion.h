@@ -103,6 +103,8 @@ void shim_check(bool ok, bool fatal, const char *file, int line, const char *wha
 #define cr_expect_not_null(a, ...)      SHIM_CHECK((a) != NULL, false)
 #define cr_assert_str_eq(a, b, ...)     SHIM_CHECK(!strcmp((a), (b)), true)
 #define cr_expect_str_eq(a, b, ...)     SHIM_CHECK(!strcmp((a), (b)), false)
+#define cr_assert_str_empty(a, ...)     SHIM_CHECK(!*(a), true)
+#define cr_expect_str_empty(a, ...)     SHIM_CHECK(!*(a), false)
 #define cr_assert_arr_eq(a, b, n, ...)  SHIM_CHECK(!memcmp((a), (b), (n)), true)
 #define cr_expect_arr_eq(a, b, n, ...)  SHIM_CHECK(!memcmp((a), (b), (n)), false)
 #define cr_expect_arr_neq(a, b, n, ...) SHIM_CHECK(memcmp((a), (b), (n)), false)
