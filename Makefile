@@ -115,7 +115,7 @@ cli_test_src := $(sort $(wildcard tests/cli/*.c))
 nested_test_src := $(sort $(wildcard tests/nested/*.c))
 example_src := $(sort $(wildcard examples/*.c))
 example_guest_src := $(sort $(wildcard examples/guest/*.c))
-embed_test_src := $(sort $(filter-out tests/embed/inject.c tests/embed/held.c,$(wildcard tests/embed/*.c)))
+embed_test_src := $(sort $(filter-out %/inject.c %/held.c %/faults_files.c,$(wildcard tests/embed/*.c)))
 fw_lib_src := $(sort $(filter-out firmware/probe.c,$(wildcard firmware/*.c)) $(wildcard firmware/*.S))
 
 lib_obj := $(lib_src:%.c=$(BUILD)/obj/%.o) $(blob_src:%.S=$(BUILD)/obj/%.o)
@@ -326,7 +326,7 @@ $(BUILD)/tests/nested/%: $(BUILD)/obj/tests/nested/%.o $(BUILD)/liblacuna-intern
 # Programs of their own around the library, since they replace functions of the C library (*.link: how) or run under
 # another program.
 embed_link = $(patsubst %,@%,$(wildcard $(1).link $(if $(SANITIZE),$(1)-sanitized.link)))
-$(BUILD)/tests/embed/faults: $(BUILD)/obj/tests/embed/inject.o
+$(BUILD)/tests/embed/faults: $(BUILD)/obj/tests/embed/inject.o $(BUILD)/obj/tests/embed/faults_files.o
 $(BUILD)/tests/embed/%: $(BUILD)/obj/tests/embed/%.o $(BUILD)/obj/tests/embed/held.o $(BUILD)/liblacuna.a $(BUILD)/settings-link.mk
 	$(say) LINK $@
 	@mkdir -p $(@D)

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <liburing.h>
 #include <linux/kvm.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -65,6 +66,12 @@ static bool no_memory(void)
 	return fails(INJECT_MEMORY, state.in_smaps || printf_again);
 }
 
+/* What gets smaller stays where it is. */
+static bool no_more_memory(void *p, size_t size)
+{
+	return (!p || size > malloc_usable_size(p)) && no_memory();
+}
+
 #if SANITIZED
 size_t __sanitizer_get_current_allocated_bytes(void);
 
@@ -85,7 +92,12 @@ long inject_live(void)
 
 WRAP(void *, malloc, (size_t size), (size))
 WRAP(void *, calloc, (size_t n, size_t size), (n, size))
-WRAP(void *, realloc, (void *p, size_t size), (p, size))
+void *__real_realloc(void *p, size_t size);
+void *__wrap_realloc(void *p, size_t size);
+void *__wrap_realloc(void *p, size_t size)
+{
+	return no_more_memory(p, size) ? NULL : __real_realloc(p, size);
+}
 WRAP(void *, reallocarray, (void *p, size_t n, size_t size), (p, n, size))
 WRAP(void *, aligned_alloc, (size_t align, size_t size), (align, size))
 WRAP(char *, strdup, (const char *s), (s))
@@ -124,7 +136,7 @@ PUBLIC void *calloc(size_t nmemb, size_t size)
 
 PUBLIC void *realloc(void *ptr, size_t size)
 {
-	if (no_memory())
+	if (no_more_memory(ptr, size))
 		return NULL;
 	if (!ptr)
 		return counted(__libc_realloc(NULL, size));
@@ -211,6 +223,9 @@ WRAP_INT(INJECT_MEMFD, false, memfd_create, (const char *name, unsigned flags), 
 WRAP_INT(INJECT_EVENTFD, false, eventfd, (unsigned count, int flags), (count, flags))
 WRAP_INT(INJECT_EPOLL, false, epoll_create1, (int flags), (flags))
 WRAP_INT(INJECT_TIMERFD, false, timerfd_create, (int clock, int flags), (clock, flags))
+WRAP_INT(INJECT_SOCKET, false, pipe2, (int *ret, int flags), (ret, flags))
+WRAP_INT(INJECT_SOCKET, false, socketpair, (int domain, int type, int protocol, int *ret),
+	(domain, type, protocol, ret))
 WRAP_INT(INJECT_SOCKET, false, socket, (int domain, int type, int protocol),
 	(domain, type, protocol))
 
@@ -235,6 +250,23 @@ int __wrap_open(const char *path, int flags, ...)
 	mode_t mode = flags & O_CREAT ? va_arg(ap, mode_t) : 0;
 	va_end(ap);
 	return fails(INJECT_OPEN, false) ? -1 : __real_open(path, flags, mode);
+}
+
+int __real_openat(int dir, const char *path, int flags, ...);
+int __wrap_openat(int dir, const char *path, int flags, ...);
+int __wrap_openat(int dir, const char *path, int flags, ...)
+{
+	va_list ap;
+	va_start(ap, flags);
+	mode_t mode = flags & O_CREAT ? va_arg(ap, mode_t) : 0;
+	va_end(ap);
+	return fails(INJECT_OPEN, false) ? -1 : __real_openat(dir, path, flags, mode);
+}
+
+int __wrap___openat_2(int dir, const char *path, int flags);
+int __wrap___openat_2(int dir, const char *path, int flags)
+{
+	return __wrap_openat(dir, path, flags);
 }
 
 int __wrap___open_2(const char *path, int flags); /* what it may be called with _FORTIFY_SOURCE */

@@ -26,6 +26,7 @@ enum inject_kind {
 	INJECT_URING,
 	INJECT_KVM,
 	INJECT_THREAD,
+	INJECT_KINDS
 };
 
 /* From now on call number @nth (from 1) of @kind on this thread fails with errno @code; with @all,
