@@ -75,6 +75,7 @@ ParameterizedTestParameters(errors, option)
 		{ "marker=~", EINVAL, "marker" },
 		{ "timeout=soon", EINVAL, "timeout: 'soon'" },
 		{ "timeout=0", ERANGE, "timeout: 0" },
+		{ "kernel-unpack=maybe", EINVAL, "kernel-unpack" },
 		{ "serial=tty", EINVAL, "serial: 'tty'" },
 		{ "serial=file=", EINVAL, "serial" },
 		{ "serial=fd=1", EINVAL, "serial: '1'" },
@@ -95,6 +96,109 @@ ParameterizedTestParameters(errors, option)
 ParameterizedTest(struct refusal *c, errors, option)
 {
 	lacuna_config_free(configure(c, false));
+}
+
+/* --- the other ways to set them --- */
+
+static void on_output(void *opaque, const void *data, size_t size)
+{
+}
+
+#define SET(name, call)                                                          \
+	static int name(struct lacuna_config *config, struct lacuna_error **err) \
+	{                                                                        \
+		return call;                                                     \
+	}
+#define WORDS(...)                \
+	(const char *const[])     \
+	{                         \
+		__VA_ARGS__, NULL \
+	}
+
+SET(set_to_nothing, lacuna_config_set(NULL, "cpus", "1", err))
+SET(set_no_key, lacuna_config_set(config, NULL, "1", err))
+SET(set_no_value, lacuna_config_set(config, "cpus", NULL, err))
+SET(words_of_null, lacuna_config_set_words(config, "disk", NULL, err))
+SET(words_unknown, lacuna_config_set_words(config, "colour", WORDS("a", "b"), err))
+SET(words_odd, lacuna_config_set_words(config, "disk", WORDS("path"), err))
+SET(words_twice, lacuna_config_set_words(config, "pci", WORDS("ports", "1", "ports", "1"), err))
+SET(words_bad, lacuna_config_set_words(config, "pci", WORDS("buses", "0"), err))
+SET(words_no_list, lacuna_config_set_words(config, "cpus", WORDS("cpus", "1"), err))
+SET(u64_of_null, lacuna_config_set_u64(NULL, "cpus", 1, err))
+SET(u64_unknown, lacuna_config_set_u64(config, "colour", 1, err))
+SET(u64_no_number, lacuna_config_set_u64(config, "kernel", 1, err))
+SET(u64_cpus, lacuna_config_set_u64(config, "cpus", 0, err))
+SET(u64_memory, lacuna_config_set_u64(config, "memory", 1, err))
+SET(u64_timeout, lacuna_config_set_u64(config, "timeout", UINT64_MAX, err))
+SET(u64_twice, lacuna_config_set_u64(config, "marker", 1, err))
+SET(bool_of_null, lacuna_config_set_bool(config, NULL, true, err))
+SET(bool_unknown, lacuna_config_set_bool(config, "colour", true, err))
+SET(bool_no_switch, lacuna_config_set_bool(config, "memory", true, err))
+SET(fd_of_null, lacuna_config_set_fd(config, NULL, 0, err))
+SET(fd_unknown, lacuna_config_set_fd(config, "disk", 0, err))
+SET(fd_closed, lacuna_config_set_fd(config, "kernel", 999, err))
+SET(fd_negative, lacuna_config_set_fd(config, "kvm", -1, err))
+SET(serial_of_null, lacuna_config_set_serial_output(config, NULL, NULL, err))
+SET(console_of_null, lacuna_config_add_console_output(config, "a", NULL, NULL, err))
+SET(console_reserved, lacuna_config_add_console_output(config, "serial", on_output, NULL, err))
+SET(console_twice, lacuna_config_add_console_output(config, "second", on_output, NULL, err))
+SET(serial_twice, lacuna_config_set_serial_output(config, on_output, NULL, err))
+SET(kernel_twice, lacuna_config_set_fd(config, "kernel", 0, err))
+SET(bool_twice, lacuna_config_set_bool(config, "add-cmdline", true, err))
+
+Test(errors, typed_options)
+{
+	static const struct {
+		int (*set)(struct lacuna_config *config, struct lacuna_error **err);
+		int code;
+		const char *mentions;
+	} rows[] = {
+		{ set_to_nothing, EINVAL, "lacuna_config_set" },
+		{ set_no_key, EINVAL, "lacuna_config_set" },
+		{ set_no_value, EINVAL, "lacuna_config_set" },
+		{ words_of_null, EINVAL, "lacuna_config_set_words" },
+		{ words_unknown, EINVAL, "'colour'" },
+		{ words_odd, EINVAL, "disk: 'path'" },
+		{ words_twice, EINVAL, "pci: key 'ports'" },
+		{ words_bad, ERANGE, "pci: buses: 0" },
+		{ words_no_list, EINVAL, "cpus" },
+		{ u64_of_null, EINVAL, "lacuna_config_set_u64" },
+		{ u64_unknown, EINVAL, "'colour'" },
+		{ u64_no_number, EINVAL, "kernel" },
+		{ u64_cpus, ERANGE, "cpus: 0" },
+		{ u64_memory, ERANGE, "memory: 1" },
+		{ u64_timeout, ERANGE, "timeout: 18446744073709551615" },
+		{ u64_twice, EEXIST, "marker" },
+		{ bool_of_null, EINVAL, "lacuna_config_set_bool" },
+		{ bool_unknown, EINVAL, "'colour'" },
+		{ bool_no_switch, EINVAL, "memory" },
+		{ bool_twice, EEXIST, "add-cmdline" },
+		{ fd_of_null, EINVAL, "lacuna_config_set_fd" },
+		{ fd_unknown, EINVAL, "disk" },
+		{ fd_closed, EBADF, "kernel" },
+		{ fd_negative, EBADF, "kvm" },
+		{ kernel_twice, EEXIST, "kernel" },
+		{ serial_of_null, EINVAL, "lacuna_config_set_serial_output" },
+		{ serial_twice, EEXIST, "serial" },
+		{ console_of_null, EINVAL, "lacuna_config_add_console_output" },
+		{ console_reserved, EINVAL, "console: name: 'serial'" },
+		{ console_twice, EEXIST, "'second'" },
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct refusal given = {
+			.options = "marker=x\nadd-cmdline=on\nconsole=file=@/a,name=second"
+		};
+		struct lacuna_config *config = configure(&given, true);
+		struct lacuna_error *err = NULL;
+		if (rows[i].code == EEXIST) { /* what was not given in words */
+			lacuna_config_set_fd(config, "kernel", 0, NULL);
+			lacuna_config_set_serial_output(config, on_output, NULL, NULL);
+		}
+		int rc = rows[i].set(config, &err);
+		errors_check(rows[i].mentions, rc, err, rows[i].code, rows[i].mentions);
+		cr_expect_eq(rows[i].set(config, NULL), -rows[i].code, "%s", rows[i].mentions);
+		lacuna_config_free(config);
+	}
 }
 
 /* --- VMs that can't be made of them --- */
@@ -135,6 +239,8 @@ ParameterizedTestParameters(errors, create)
 		{ "disk=@/disk,queues=99", ERANGE, "disk0: queues: 99" },
 		{ "disk=@/disk,colour=red", EINVAL, "disk: unknown key 'colour'" },
 		{ "disk=@/disk,serial=~", EINVAL, "disk0: serial" },
+		{ "disk=fd=999", EBADF, "disk0" },
+		{ "disk=@/disk,fd=0", EINVAL, "disk0" },
 		{ "disk=@/disk,aio=magic", EINVAL, "disk0: aio 'magic'" },
 		/* places on the bus */
 		{ "rng=bus=2\npci=ports=1", ENODEV, "bus" },
@@ -145,6 +251,7 @@ ParameterizedTestParameters(errors, create)
 		{ "pmem=@", EISDIR, "pmem0: '@'" },
 		{ "pmem=@/odd", EINVAL, "pmem0: '@/odd'" },
 		{ "pmem=@/empty", EINVAL, "pmem0: '@/empty'" },
+		{ "pmem=fd=999", EBADF, "pmem0" },
 		{ "pmem=@/pmem\npmem=@/pmem", EBUSY, "pmem1: '@/pmem'" },
 		/* balloon */
 		{ "balloon=size=1T", ERANGE, "balloon0: size: 1T" },
@@ -153,6 +260,7 @@ ParameterizedTestParameters(errors, create)
 		{ "vsock=cid=3", EINVAL, "vsock0: no socket" },
 		{ "vsock=path=@/v", EINVAL, "vsock0: no context identifier" },
 		{ "vsock=cid=2,path=@/v", ERANGE, "vsock0: cid: 2" },
+		{ "vsock=cid=3,fd=999", EBADF, "vsock0" },
 		{ "vsock=cid=3,path=@/none/v", ENOENT, "@/none/v" },
 		{ "vsock=cid=3,path=@/text", EEXIST, "vsock0: '@/text'" },
 		{ "vsock=cid=3,path=@/listener", EADDRINUSE, "vsock0: '@/listener'" },

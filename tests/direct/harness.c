@@ -54,6 +54,10 @@ __attribute__((format(printf, 3, 4))) static void set_formatted(
 	set(config, key, value);
 }
 
+static void drop(void *opaque, const void *data, size_t size)
+{
+}
+
 struct lacuna_vm *guest_new(const struct guest *g, int in, int out)
 {
 	struct lacuna_config *config;
@@ -84,6 +88,9 @@ struct lacuna_vm *guest_new(const struct guest *g, int in, int out)
 		set(config, "console", "file=/dev/null");
 		set(config, "console", "file=/dev/null,name=second");
 	}
+	if (g->stream)
+		cr_assert_eq(
+			lacuna_config_add_console_output(config, "stream", drop, NULL, NULL), 0);
 	for (unsigned i = 0; i < g->rng; i++)
 		set(config, "rng", "");
 	if (g->cpus)

@@ -24,6 +24,7 @@ struct guest {
 	unsigned rng;                     /* how many */
 	bool vsock;                       /* with CID 33 */
 	bool console;                     /* with two ports, whose output is dropped */
+	bool stream;                      /* with one called "stream" for lacuna_vm_input() */
 	const char *input;                /* what waits at the serial port */
 	unsigned timeout_s;               /* 0: 60 */
 

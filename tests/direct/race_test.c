@@ -101,6 +101,16 @@ static void play_get(struct lacuna_vm *vm)
 		EXPECT(lacuna_vm_device_get(vm, NULL, on_property, &sum, NULL), -ESRCH);
 }
 
+static void play_input(struct lacuna_vm *vm)
+{
+	static const char text[600] = "input";
+	size_t taken;
+	for (unsigned i = 0; i < LOOKS; i++) {
+		EXPECT(lacuna_vm_input(vm, "stream", text, sizeof(text), &taken, NULL), -ESRCH);
+		cr_expect_leq(taken, sizeof(text));
+	}
+}
+
 static void play_memory(struct lacuna_vm *vm)
 {
 	uint8_t page[4096];
@@ -143,6 +153,7 @@ static void (*const parts[])(struct lacuna_vm *vm) = {
 	play_wait,
 	play_set,
 	play_get,
+	play_input,
 	play_memory,
 	play_dump,
 };
@@ -200,6 +211,7 @@ static const struct guest racing = {
 	.rng = 1,
 	.vsock = true,
 	.console = true,
+	.stream = true,
 };
 
 Test(race, with_the_start)

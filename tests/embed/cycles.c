@@ -40,6 +40,10 @@ static void check(int rc, const struct lacuna_error *err)
 		die("%s", lacuna_error_message(err));
 }
 
+static void drop(void *opaque, const void *data, size_t size)
+{
+}
+
 static struct lacuna_vm *make(const char *kernel, const char *cmdline, int in, int out)
 {
 	struct lacuna_error *err = NULL;
@@ -66,6 +70,7 @@ static struct lacuna_vm *make(const char *kernel, const char *cmdline, int in, i
 	check(lacuna_config_new(&config, &err), err);
 	for (size_t i = kernel ? 0 : 1; i < sizeof(options) / sizeof(options[0]); i++)
 		check(lacuna_config_set(config, options[i][0], options[i][1], &err), err);
+	check(lacuna_config_add_console_output(config, "stream", drop, NULL, &err), err);
 	check(lacuna_vm_new(config, &vm, &err), err);
 	lacuna_config_free(config);
 	return vm;
