@@ -175,22 +175,31 @@ struct result {
 	int status; /* -1: none came */
 };
 
-/* Sends the input and takes the output at the same time, for either side may wait for the other. */
+/*
+ * Sends the input and takes the output at the same time, for either side may wait for the other.
+ * The connection of a VM that has ended stays open until somebody waits for the VM: its end is
+ * looked for, too.
+ */
 static void converse(const struct slot *s, const struct job *job, struct result *r)
 {
 	size_t sent = 0;
 	bool sending = true;
 	for (;;) {
-		struct pollfd p = { .fd = s->work, .events = sending ? POLLIN | POLLOUT : POLLIN };
-		if (poll(&p, 1, -1) < 0)
+		struct pollfd fds[] = {
+			{ .fd = s->work, .events = sending ? POLLIN | POLLOUT : POLLIN },
+			{ .fd = lacuna_vm_end_fd(s->vm), .events = POLLIN },
+		};
+		if (poll(fds, 2, -1) < 0)
 			continue;
-		if (p.revents & (POLLIN | POLLHUP | POLLERR)) {
+		if (fds[0].revents & (POLLIN | POLLHUP | POLLERR)) {
 			ssize_t n = recv(s->work, r->output + r->size, OUTPUT_MAX - r->size, 0);
 			if (n <= 0)
-				return; /* its end, or that of the VM, or of our room */
+				return; /* its end, or that of our room */
 			r->size += (size_t)n;
+		} else if (fds[1].revents) {
+			return;
 		}
-		if (!(p.revents & POLLOUT))
+		if (!(fds[0].revents & POLLOUT))
 			continue;
 		ssize_t n = send(
 			s->work, job->input + sent, job->size - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
