@@ -5,10 +5,20 @@
 #include <abi/layout.h>
 
 #include "acpi.h"
+#include "apic.h"
 #include "io.h"
 #include "paging.h"
 
 #define ADDRESS_ENABLE 0x80000000u
+
+#define MSIX_CONTROL     2 /* PCIe 5.0, 7.7.2 */
+#define MSIX_TABLE       4
+#define MSIX_CONTROL_ON  0x8000
+#define MSI_ADDRESS      0xfee00000
+#define MSI_ADDRESS_DEST 12 /* shift */
+
+#define EXPRESS_DEVCTL 8 /* 7.5.3.4 */
+#define DEVCTL_FLR     0x8000
 
 struct pci_machine pci;
 
@@ -150,4 +160,43 @@ uint64_t pci_bar_map(unsigned bdf, unsigned index)
 	struct pci_bar bar = pci_bar_get(bdf, index);
 	paging_map(bar.base, bar.size);
 	return bar.base;
+}
+
+/* The entry in the table that MSI-X capability @cap leads to. */
+static uint64_t msix_entry(unsigned bdf, unsigned cap, unsigned entry)
+{
+	uint32_t table = pci_read(pci_preferred(), bdf, cap + MSIX_TABLE, 4);
+	return pci_bar_map(bdf, table & 7) + (table & ~7u) + (uint64_t)entry * 16;
+}
+
+bool pci_msix_route(unsigned bdf, unsigned entry, uint8_t vector)
+{
+	unsigned cap = pci_find_capability(bdf, PCI_CAP_MSIX, 0);
+	if (!cap)
+		return false;
+	uint64_t at = msix_entry(bdf, cap, entry);
+	mem_write(at, MSI_ADDRESS | apic_id() << MSI_ADDRESS_DEST, 4);
+	mem_write(at + 4, 0, 4);
+	mem_write(at + 8, vector, 4);
+	mem_write(at + 12, 0, 4); /* unmasked */
+	pci_write(pci_preferred(), bdf, cap + MSIX_CONTROL, 2, MSIX_CONTROL_ON);
+	return true;
+}
+
+void pci_msix_mask(unsigned bdf, unsigned entry)
+{
+	mem_write(msix_entry(bdf, pci_find_capability(bdf, PCI_CAP_MSIX, 0), entry) + 12, 1, 4);
+}
+
+void pci_function_reset(unsigned bdf)
+{
+	enum pci_mechanism m = pci_preferred();
+	unsigned control = pci_find_capability(bdf, PCI_CAP_EXPRESS, 0) + EXPRESS_DEVCTL;
+	uint32_t bar[6];
+	for (unsigned i = 0; i < 6; i++)
+		bar[i] = pci_read(m, bdf, PCI_BAR0 + 4 * i, 4);
+	pci_write(m, bdf, control, 2, pci_read(m, bdf, control, 2) | DEVCTL_FLR);
+	for (unsigned i = 0; i < 6; i++)
+		pci_write(m, bdf, PCI_BAR0 + 4 * i, 4, bar[i]);
+	pci_write(m, bdf, PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
 }

@@ -29,8 +29,9 @@ enum pci_mechanism {
 #define PCI_COMMAND_MASTER   0x0004
 #define PCI_COMMAND_INTX_OFF 0x0400
 
-#define PCI_CAP_VENDOR 0x09
-#define PCI_CAP_MSIX   0x11
+#define PCI_CAP_VENDOR  0x09
+#define PCI_CAP_EXPRESS 0x10
+#define PCI_CAP_MSIX    0x11
 
 struct pci_machine {
 	bool ecam;          /* MCFG is there */
@@ -86,5 +87,14 @@ struct pci_bar pci_bar_get(unsigned bdf, unsigned index);
 
 /* Like pci_bar_get, and mapped. */
 uint64_t pci_bar_map(unsigned bdf, unsigned index);
+
+/* Unmasks MSI-X entry @entry of @bdf, which raises @vector on this processor, and enables MSI-X; or
+ * masks the entry. False: there is no MSI-X. */
+bool pci_msix_route(unsigned bdf, unsigned entry, uint8_t vector);
+void pci_msix_mask(unsigned bdf, unsigned entry);
+
+/* Function Level Reset (PCIe 5.0, 6.6.2); afterwards BARs are where they were, memory space is on
+ * and the function is a bus master. */
+void pci_function_reset(unsigned bdf);
 
 #endif

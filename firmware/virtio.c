@@ -2,7 +2,6 @@
 /* Virtio 1.2, 4.1 (PCI transport) and 2.7 (split queues), from the driver's side. */
 #include "virtio.h"
 
-#include "apic.h"
 #include "io.h"
 #include "pci.h"
 #include "string.h"
@@ -17,12 +16,6 @@
 #define CAP_COMMON 1
 #define CAP_NOTIFY 2
 #define CAP_DEVICE 4
-
-#define MSIX_CONTROL     2 /* PCIe 5.0, 7.7.2 */
-#define MSIX_TABLE       4
-#define MSIX_CONTROL_ON  0x8000
-#define MSI_ADDRESS      0xfee00000
-#define MSI_ADDRESS_DEST 12 /* shift */
 
 _Static_assert(sizeof(struct virtq_desc) == 16, "virtio 1.2, 2.7.5");
 
@@ -118,17 +111,8 @@ bool virtio_start(struct virtio *v, uint64_t features, volatile struct virtq *qu
 
 bool virtio_route(const struct virtio *v, uint8_t vector)
 {
-	enum pci_mechanism m = pci_preferred();
-	unsigned cap = pci_find_capability(v->bdf, PCI_CAP_MSIX, 0);
-	if (!cap)
+	if (!pci_msix_route(v->bdf, 0, vector))
 		return false;
-	uint32_t table = pci_read(m, v->bdf, cap + MSIX_TABLE, 4);
-	uint64_t entry = pci_bar_map(v->bdf, table & 7) + (table & ~7u);
-	mem_write(entry, MSI_ADDRESS | apic_id() << MSI_ADDRESS_DEST, 4);
-	mem_write(entry + 4, 0, 4);
-	mem_write(entry + 8, vector, 4);
-	mem_write(entry + 12, 0, 4); /* unmasked */
-	pci_write(m, v->bdf, cap + MSIX_CONTROL, 2, MSIX_CONTROL_ON);
 	common_write(v, VIRTIO_QUEUE_SELECT, v->index, 2);
 	common_write(v, VIRTIO_QUEUE_VECTOR, 0, 2);
 	return mem_read(v->common + VIRTIO_QUEUE_VECTOR, 2) == 0;

@@ -25,6 +25,22 @@ LACUNA_API int lacuna_error_code(const struct lacuna_error *err);
 /** Frees @err; NULL is fine. */
 LACUNA_API void lacuna_error_free(struct lacuna_error *err);
 
+#if defined(__GNUC__)
+#define LACUNA_PRINTF(text, values) __attribute__((format(printf, text, values)))
+#else
+#define LACUNA_PRINTF(text, values)
+#endif
+
+/**
+ * Fills an error from a callback that the library has called with @err (lacuna/device.h), which may
+ * be NULL: @code is an errno value, and the sentence is what @format says; the library puts the
+ * name of the device before it. The first error stands. Returns -@code, so that "return
+ * lacuna_error_set(err, ENOENT, ...)" is a whole failure path. A @code outside 1 to 4095 becomes
+ * EINVAL: a mistake must not look like success.
+ */
+LACUNA_API int lacuna_error_set(struct lacuna_error **err, int code, const char *format, ...)
+	LACUNA_PRINTF(3, 4);
+
 #ifdef __cplusplus
 }
 #endif

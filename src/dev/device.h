@@ -18,6 +18,8 @@ struct bus;
 struct chardev_params;
 struct console_output;
 struct gmem;
+struct lacuna_pci_device;
+struct lacuna_virtio_device;
 struct loop;
 struct pci_host;
 
@@ -34,6 +36,10 @@ struct device_env {
 	size_t output_count;
 	/* Further options of the same device, NULL-terminated; until create returns. */
 	const struct keyval *const *more;
+	/* Descriptions (include/lacuna/device.h) of a device of the embedder's own, found sound;
+	 * the one that its class goes by is set. Until create returns. */
+	const struct lacuna_pci_device *custom_pci;
+	const struct lacuna_virtio_device *custom_virtio;
 	unsigned bus; /* PCI bus that the device being created is to be on */
 	/* Presents the first @size bytes of @fd to the guest as memory, until the machine is gone;
 	 * @name is for messages. Only from create(); @name and @fd are kept until destroy(). */
@@ -45,8 +51,9 @@ struct device_env {
 struct device;
 
 struct device_class {
-	const char *name;        /* "virtio-blk": prefixed to errors, shown in logs */
-	const char *option;      /* the configuration key that makes one: "disk" */
+	const char *name; /* "virtio-blk": prefixed to errors, shown in logs */
+	/* The configuration key that makes one: "disk". NULL: it is made by a description. */
+	const char *option;
 	const char *implied_key; /* of the option text, see keyval_parse(); NULL: none */
 	const char *const *keys; /* accepted keys, NULL-terminated */
 	bool single;             /* a machine has one at most */
@@ -71,10 +78,17 @@ struct device_class {
 void device_emit_u64(void (*emit)(void *opaque, const char *key, const char *value), void *opaque,
 	const char *key, uint64_t value);
 
+#define DEVICE_NAME_SIZE 32
+
 struct device {
 	const struct device_class *class;
-	char name[32]; /* "disk0": the option and a running number; set by the machine before start
-			*/
+	/* "disk0": the option and a running number; set by the machine before start */
+	char name[DEVICE_NAME_SIZE];
 };
+
+/* What a callback of the embedder's has returned and left as an error, which is taken, as an error
+ * of ours: 0, or a negative errno value and a sentence in any case. @what names the callback. */
+int device_callback_result(
+	const char *what, int rc, struct lacuna_error *own, struct lacuna_error **err);
 
 #endif

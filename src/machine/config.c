@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "backend/handed.h"
+#include "machine/custom.h"
 #include "pci/topology.h"
 #include "util/bytes.h"
 #include "util/err.h"
@@ -284,6 +285,8 @@ void machine_config_done(struct machine_config *config)
 		for (size_t j = 0; j < config->devices[i].more_count; j++)
 			free(config->devices[i].more[j]);
 		free(config->devices[i].more);
+		custom_pci_free(config->devices[i].pci);
+		custom_virtio_free(config->devices[i].virtio);
 	}
 	free(config->devices);
 	free(config->outputs);
@@ -421,6 +424,14 @@ int machine_config_set_serial(
 		return rc;
 	config->serial = (struct chardev_end){ .kind = CHARDEV_FUNCTION, .sink = *sink };
 	return note(config, o, 0);
+}
+
+bool machine_config_has_option(const char *key)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(options); i++)
+		if (!strcmp(options[i].key, key))
+			return true;
+	return false;
 }
 
 int machine_config_check(const struct machine_config *config, struct lacuna_error **err)

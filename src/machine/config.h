@@ -34,12 +34,17 @@ enum machine_pci_window {
 };
 
 struct console_output;
+struct lacuna_pci_device;
+struct lacuna_virtio_device;
 
 struct machine_device_option {
-	char *option; /* "disk" */
+	char *option; /* "disk"; the name of one that is described below */
 	char *text;   /* for keyval_parse() */
 	char **more;  /* further options of the same device */
 	size_t more_count;
+	/* Of a device of the embedder's own, one of the two: see machine/custom.h. */
+	struct lacuna_pci_device *pci;
+	struct lacuna_virtio_device *virtio;
 };
 
 struct machine_config {
@@ -109,6 +114,9 @@ int machine_config_set_serial(
 	struct machine_config *config, const struct chardev_sink *sink, struct lacuna_error **err);
 int machine_config_add_output(struct machine_config *config, const char *name,
 	const struct chardev_sink *sink, struct lacuna_error **err);
+
+/* Whether there is an option called @key. */
+bool machine_config_has_option(const char *key);
 
 /* Adds a device whose text the caller answers for. -ENOMEM, and then @config is as it was. */
 int machine_config_add_device(struct machine_config *config, const char *key, const char *value,

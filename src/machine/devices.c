@@ -8,6 +8,7 @@
 
 #include "backend/chardev.h"
 #include "machine/private.h"
+#include "pci/custom.h"
 #include "util/bytes.h"
 #include "util/err.h"
 #include "util/fd.h"
@@ -15,6 +16,7 @@
 #include "virtio/balloon.h"
 #include "virtio/blk.h"
 #include "virtio/console.h"
+#include "virtio/custom.h"
 #include "virtio/net.h"
 #include "virtio/pmem.h"
 #include "virtio/rng.h"
@@ -30,20 +32,25 @@ static const struct device_class *const classes[] = {
 	&virtio_vsock_class,
 };
 
-static const struct device_class *find_class(const char *option)
+static const struct device_class *find_class(const struct machine_device_option *option)
 {
+	if (option->pci)
+		return &pci_custom_class;
+	if (option->virtio)
+		return &virtio_custom_class;
 	for (size_t i = 0; i < ARRAY_SIZE(classes); i++)
-		if (!strcmp(classes[i]->option, option))
+		if (!strcmp(classes[i]->option, option->option))
 			return classes[i];
 	return NULL;
 }
 
-/* How many devices of @class there are already: the number in the name of the next. */
-static unsigned count_class(const struct machine *m, const struct device_class *class)
+/* How many devices like @option come before it: the number in its name. */
+static unsigned number_of(
+	const struct machine_config *config, const struct machine_device_option *option)
 {
 	unsigned n = 0;
-	for (unsigned i = 0; i < m->device_count; i++)
-		n += m->device[i]->class == class;
+	for (const struct machine_device_option *o = config->devices; o < option; o++)
+		n += !strcmp(o->option, option->option);
 	return n;
 }
 
@@ -55,7 +62,7 @@ static unsigned count_class(const struct machine *m, const struct device_class *
 static int parse(const struct machine_device_option *option, const struct device_class **ret_class,
 	struct keyval **ret, struct lacuna_error **err)
 {
-	const struct device_class *class = find_class(option->option);
+	const struct device_class *class = find_class(option);
 	if (!class) {
 		err_set(err, EINVAL, "no device is called '%s'", option->option);
 		return -EINVAL;
@@ -112,18 +119,19 @@ static int parse_more(const struct machine_device_option *option, size_t index,
 }
 
 static int create(struct machine *m, const struct device_env *env,
-	const struct machine_device_option *option, struct lacuna_error **err)
+	const struct machine_device_option *option, unsigned number, struct lacuna_error **err)
 {
 	const struct device_class *class;
 	struct keyval *args;
 	int rc = parse(option, &class, &args, err);
 	if (rc < 0)
 		return rc;
-	unsigned number = count_class(m, class);
 	struct keyval **more = calloc(option->more_count + 1, sizeof(struct keyval *));
 	struct device_env own = *env;
 	struct device *dev = NULL;
 	own.more = (const struct keyval *const *)more;
+	own.custom_pci = option->pci;
+	own.custom_virtio = option->virtio;
 	if (!more)
 		rc = err_nomem(err);
 	else if (class->single && number)
@@ -211,9 +219,12 @@ int devices_new(struct machine *m, const struct machine_config *config, struct l
 		return err_nomem(err);
 	m->device_count = 0;
 	for (size_t i = 0; i < config->device_count; i++) {
+		const struct machine_device_option *option = &config->devices[i];
 		env.bus = (unsigned)m->device_bus[i];
-		int rc = create(m, &env, &config->devices[i], err);
-		if (rc == -EMFILE) { /* the user can do more with the numbers */
+		int rc = create(m, &env, option, number_of(config, option), err);
+		/* The user can do more with the numbers; but an embedder's create() has its own
+		 * story. */
+		if (rc == -EMFILE && !option->pci && !option->virtio) {
 			if (err) {
 				lacuna_error_free(*err);
 				*err = NULL;

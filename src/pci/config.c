@@ -4,9 +4,11 @@
 #include "pci/config.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "util/bytes.h"
 #include "util/cache.h"
+#include "util/thread.h"
 
 static uint32_t load_dword(const struct pci_config *c, unsigned offset)
 {
@@ -23,6 +25,12 @@ static void store_dword(struct pci_config *c, unsigned offset, uint32_t value)
 	__atomic_store_n(p, value, __ATOMIC_RELEASE);
 	if (c->flush)
 		cache_flush_line(p);
+}
+
+void pci_config_init(struct pci_config *c, uint8_t *space)
+{
+	*c = (struct pci_config){ .space = space };
+	pthread_mutex_init(&c->lock, NULL);
 }
 
 uint64_t pci_config_read(const struct pci_config *c, unsigned offset, unsigned size)
@@ -49,6 +57,7 @@ static struct pci_register *find(const struct pci_config *c, unsigned dword)
 
 void pci_config_write(struct pci_config *c, unsigned offset, uint64_t value, unsigned size)
 {
+	LOCK_SCOPE(&c->lock);
 	for (unsigned at = offset, dword; at < offset + size && at < PCI_CONFIG_SIZE;
 		at = dword + 4) {
 		dword = at & ~3u;
@@ -63,10 +72,21 @@ void pci_config_write(struct pci_config *c, unsigned offset, uint64_t value, uns
 	}
 }
 
+bool pci_config_may_write(const struct pci_config *c, unsigned offset, unsigned size)
+{
+	for (unsigned at = offset; at < offset + size && at < PCI_CONFIG_SIZE; at++) {
+		const struct pci_register *r = find(c, at & ~3u);
+		if (r && ((r->writable | r->write_1_clear) >> (8 * (at & 3)) & 0xff))
+			return true;
+	}
+	return false;
+}
+
 void pci_config_set(struct pci_config *c, unsigned offset, uint32_t value, unsigned size)
 {
 	unsigned dword = offset & ~3u, shift = 8 * (offset & 3);
 	uint32_t mask = (uint32_t)ones(size) << shift;
+	LOCK_SCOPE(&c->lock);
 	store_dword(c, dword, (load_dword(c, dword) & ~mask) | ((value << shift) & mask));
 }
 
@@ -105,6 +125,7 @@ void pci_config_write_1_clear(struct pci_config *c, unsigned offset, uint32_t ma
 
 void pci_config_reset(struct pci_config *c)
 {
+	LOCK_SCOPE(&c->lock);
 	for (unsigned i = 0; i < c->reg_count; i++) {
 		const struct pci_register *r = &c->reg[i];
 		uint32_t mask = r->writable | r->write_1_clear;
@@ -112,9 +133,22 @@ void pci_config_reset(struct pci_config *c)
 	}
 }
 
+void pci_config_move(struct pci_config *c, uint8_t *to, bool flush)
+{
+	LOCK_SCOPE(&c->lock);
+	memcpy(to, c->space, PCI_CONFIG_SIZE);
+	for (unsigned line = 0; flush && line < PCI_CONFIG_SIZE; line += CACHE_LINE)
+		cache_flush_line(to + line);
+	c->space = to;
+	c->flush = flush;
+}
+
 void pci_config_done(struct pci_config *c)
 {
+	if (!c->space)
+		return;
 	free(c->reg);
 	c->reg = NULL;
 	c->reg_count = c->reg_capacity = 0;
+	pthread_mutex_destroy(&c->lock);
 }

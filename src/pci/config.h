@@ -6,12 +6,15 @@
  * owner after the write, by comparing before and after. Few of the 1,024 dwords can be written at
  * all, so those are a list, with what they hold after a reset.
  *
- * Not locked: the PCI host's lock covers writers. A guest may read the page at any moment, so every
- * aligned dword changes in one store.
+ * Writers are serialised here, under a lock that is held for the bytes only: the guest's, who hold
+ * the PCI host's lock, and devices that change registers of their own. Readers take none: a guest
+ * may read the page at any moment, so every aligned dword changes in one store. What the guest may
+ * write is settled, and pci_config_move() over, before the first vCPU runs.
  */
 #ifndef PCI_CONFIG_H
 #define PCI_CONFIG_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -25,20 +28,26 @@ struct pci_register {
 };
 
 struct pci_config {
-	uint8_t *space; /* PCI_CONFIG_SIZE bytes, dword-aligned */
-	bool flush;     /* the guest reads @space uncached: flush changed lines */
-	bool failed;    /* memory was out when a register was to be made writable */
+	pthread_mutex_t lock; /* innermost */
+	uint8_t *space;       /* PCI_CONFIG_SIZE bytes, dword-aligned */
+	bool flush;           /* the guest reads @space uncached: flush changed lines */
+	bool failed;          /* memory was out when a register was to be made writable */
 	struct pci_register *reg;
 	unsigned reg_count, reg_capacity;
 };
 
-void pci_config_done(struct pci_config *c); /* @space stays the caller's */
+void pci_config_init(struct pci_config *c, uint8_t *space); /* zeroed bytes */
+/* @space stays the caller's. Also on one that was zeroed only. */
+void pci_config_done(struct pci_config *c);
 
 /* @size is 1, 2, 4 or 8; bytes at or beyond PCI_CONFIG_SIZE read as ones and ignore writes. */
 uint64_t pci_config_read(const struct pci_config *c, unsigned offset, unsigned size);
 
 /* The guest's write: masks apply. */
 void pci_config_write(struct pci_config *c, unsigned offset, uint64_t value, unsigned size);
+
+/* Whether the guest may change any bit of these bytes. */
+bool pci_config_may_write(const struct pci_config *c, unsigned offset, unsigned size);
 
 /* The device's own write: no masks. @size is 1, 2 or 4 and @offset a multiple of it. */
 void pci_config_set(struct pci_config *c, unsigned offset, uint32_t value, unsigned size);
@@ -50,5 +59,8 @@ void pci_config_write_1_clear(struct pci_config *c, unsigned offset, uint32_t ma
 
 /* Gives all bits that the guest can change their values of the time of reset. */
 void pci_config_reset(struct pci_config *c);
+
+/* Copies the bytes to @to, where they are kept from now on. */
+void pci_config_move(struct pci_config *c, uint8_t *to, bool flush);
 
 #endif

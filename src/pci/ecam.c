@@ -4,13 +4,11 @@
 
 #include <abi/layout.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 
 #include "pci/host.h"
 #include "pci/ones.h"
 #include "util/bytes.h"
-#include "util/cache.h"
 #include "util/err.h"
 #include "util/fd.h"
 
@@ -97,12 +95,7 @@ static int make_live_pages(struct ecam_window *w, struct pci_host *host, struct 
 		struct pci_function *f = host->function[bdf];
 		if (!f)
 			continue;
-		uint8_t *page = live + (uint64_t)n++ * PAGE;
-		memcpy(page, f->config.space, PAGE);
-		for (unsigned line = 0; line < PAGE; line += 64)
-			cache_flush_line(page + line);
-		f->config.space = page;
-		f->config.flush = true;
+		pci_config_move(&f->config, live + (uint64_t)n++ * PAGE, true);
 	}
 	return 0;
 }
@@ -219,9 +212,7 @@ void ecam_window_free(struct ecam_window *w, struct pci_host *host)
 		struct pci_function *f = host->function[bdf];
 		if (!f || f->config.space == f->private_space)
 			continue;
-		memcpy(f->private_space, f->config.space, PAGE);
-		f->config.space = f->private_space;
-		f->config.flush = false;
+		pci_config_move(&f->config, f->private_space, false);
 	}
 	if (w->map_base)
 		munmap(w->map_base, w->map_reserved);

@@ -27,7 +27,7 @@ int pci_function_init(struct pci_function *f, const char *name, const struct pci
 		f->bar[i].base = PCI_BAR_UNMAPPED;
 
 	struct pci_config *c = &f->config;
-	c->space = f->private_space;
+	pci_config_init(c, f->private_space);
 	pci_config_set(c, PCI_VENDOR_ID, id->vendor, 2);
 	pci_config_set(c, PCI_DEVICE_ID, id->device, 2);
 	pci_config_set(c, PCI_REVISION_ID, id->class_code << 8 | id->revision, 4);
@@ -55,13 +55,21 @@ void pci_function_done(struct pci_function *f)
 	f->host = NULL;
 }
 
+bool pci_function_add_hook(struct pci_function *f, unsigned offset, unsigned size)
+{
+	if (f->hook_count == ARRAY_SIZE(f->hook))
+		return false;
+	f->hook[f->hook_count++] = (struct pci_cap_hook){ (uint16_t)offset, (uint16_t)size };
+	return true;
+}
+
 uint8_t pci_function_add_cap(
 	struct pci_function *f, uint8_t id, const void *body, uint8_t size, bool hook)
 {
 	unsigned offset = f->next_free;
 	if (size < 2 || offset < PCI_HEADER_END || offset + size > PCI_CAPS_END)
 		return 0;
-	if (hook && f->hook_count == ARRAY_SIZE(f->hook))
+	if (hook && !pci_function_add_hook(f, offset, size))
 		return 0;
 	struct pci_config *c = &f->config;
 	pci_config_set(c, offset, id, 1);
@@ -73,8 +81,6 @@ uint8_t pci_function_add_cap(
 		pci_config_set(c, PCI_CAPABILITY_LIST, offset, 1);
 	pci_config_set(c, PCI_STATUS,
 		(uint32_t)pci_config_read(c, PCI_STATUS, 2) | PCI_STATUS_CAP_LIST, 2);
-	if (hook)
-		f->hook[f->hook_count++] = (struct pci_cap_hook){ (uint8_t)offset, size };
 	f->last_cap = (uint8_t)offset;
 	/* Capabilities are dword-aligned; 256 wraps to 0, which is below PCI_HEADER_END: full. */
 	f->next_free = (uint8_t)align_up(offset + size, 4);

@@ -25,8 +25,8 @@ struct msix;
 /* All hooks may be NULL. They run on the writing vCPU's thread with the host's lock held, after the
  * bytes have changed. */
 struct pci_function_ops {
-	/* A capability of the device's own was written. Only accesses that touch [offset,
-	 * offset+size) of a cap registered with pci_function_add_cap(..., hook = true) get here. */
+	/* A capability of the device's own was written. Only accesses that touch what was
+	 * registered with pci_function_add_hook() get here. */
 	void (*cap_written)(struct pci_function *f, unsigned offset, unsigned size);
 	/* BAR @bar now answers at @base (PCI_BAR_UNMAPPED: nowhere): move ioeventfds. The bus
 	 * region has been moved already. */
@@ -50,7 +50,7 @@ struct pci_bar {
 };
 
 struct pci_cap_hook {
-	uint8_t offset, size;
+	uint16_t offset, size;
 };
 
 struct pci_function {
@@ -92,6 +92,10 @@ uint8_t pci_function_add_cap(
  * 0 when the extended space is used up. */
 unsigned pci_function_add_ext_cap(
 	struct pci_function *f, uint16_t id, unsigned version, unsigned size);
+
+/* Writes that touch [offset, offset + size) are told to cap_written(). A function has room for four
+ * such ranges; false: there is none. Capabilities added with hook = true have taken one each. */
+bool pci_function_add_hook(struct pci_function *f, unsigned offset, unsigned size);
 
 /* Declares memory BAR @bar of @size bytes (power of two, >= 4096) answered by @ops. A 64-bit one
  * takes two registers. */

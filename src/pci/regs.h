@@ -51,6 +51,7 @@
 #define PCI_BRIDGE_WINDOW_MASK 0xfff0u /* of a 16-bit base or limit: address bits 31:20 */
 #define PCI_BRIDGE_GRAIN       0x100000u
 
+#define PCI_CAP_ID_MSI     0x05
 #define PCI_CAP_ID_VENDOR  0x09
 #define PCI_CAP_ID_EXPRESS 0x10
 #define PCI_CAP_ID_MSIX    0x11

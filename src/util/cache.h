@@ -2,6 +2,8 @@
 #ifndef UTIL_CACHE_H
 #define UTIL_CACHE_H
 
+#define CACHE_LINE 64
+
 /*
  * Writes the cache line that holds @p back to memory and drops it. A guest maps ECAM uncached, and
  * on AMD its reads then go past the caches, so what the host has just written must be in memory

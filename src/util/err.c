@@ -35,18 +35,36 @@ static void fill(struct lacuna_error **err, int code, char *message)
 	*err = e;
 }
 
-int err_set(struct lacuna_error **err, int code, const char *fmt, ...)
+__attribute__((format(printf, 3, 0))) static int set(
+	struct lacuna_error **err, int code, const char *fmt, va_list ap)
 {
 	if (err) {
 		char *message = NULL;
-		va_list ap;
-		va_start(ap, fmt);
 		if (vasprintf(&message, fmt, ap) < 0)
 			message = NULL;
-		va_end(ap);
 		fill(err, code, message);
 	}
 	return -code;
+}
+
+int err_set(struct lacuna_error **err, int code, const char *fmt, ...)
+{
+	va_list ap;
+	va_start(ap, fmt);
+	int rc = set(err, code, fmt, ap);
+	va_end(ap);
+	return rc;
+}
+
+#define ERRNO_MAX 4095 /* what the kernel returns as an error; include/linux/err.h */
+
+int lacuna_error_set(struct lacuna_error **err, int code, const char *format, ...)
+{
+	va_list ap;
+	va_start(ap, format);
+	int rc = set(err, code > 0 && code <= ERRNO_MAX ? code : EINVAL, format, ap);
+	va_end(ap);
+	return rc;
 }
 
 int err_errno(struct lacuna_error **err, const char *fmt, ...)

@@ -96,6 +96,8 @@ static void finish_reset(struct virtio_device *dev)
 	}
 	if (dev->transport)
 		dev->transport->reset(dev);
+	if (dev->model->reset)
+		dev->model->reset(dev);
 	dev->status = 0;
 }
 

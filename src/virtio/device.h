@@ -45,6 +45,9 @@ struct virtio_model {
 	 * written. NULL: nothing may. */
 	void (*config_write)(
 		struct virtio_device *dev, unsigned offset, uint32_t value, unsigned size);
+	/* The device was reset, whether it was active or not: forget what the driver has written to
+	 * the configuration. May be NULL. */
+	void (*reset)(struct virtio_device *dev);
 };
 
 /* How the driver is reached. */

@@ -294,6 +294,32 @@ static void common_write(struct virtio_pci *vp, unsigned offset, uint32_t value)
 
 /* --- the BAR --- */
 
+/* The device's own configuration; one that is larger than most has a page of its own. */
+static bool large_config(const struct virtio_device *dev)
+{
+	return dev->config_size > VP_DEVICE_SIZE;
+}
+
+static uint32_t device_at(const struct virtio_device *dev)
+{
+	return large_config(dev) ? VP_DEVICE_LARGE : VP_DEVICE;
+}
+
+static uint32_t device_size(const struct virtio_device *dev)
+{
+	return large_config(dev) ? VP_DEVICE_LARGE_SIZE : VP_DEVICE_SIZE;
+}
+
+static uint32_t bar_size(const struct virtio_device *dev)
+{
+	return large_config(dev) ? 2 * VP_BAR_SIZE : VP_BAR_SIZE;
+}
+
+static bool in_device(const struct virtio_device *dev, uint64_t offset)
+{
+	return offset >= device_at(dev) && offset - device_at(dev) < device_size(dev);
+}
+
 static bool is_register(uint64_t offset, unsigned size)
 {
 	return offset < VP_COMMON_SIZE && register_width[offset] == size;
@@ -308,9 +334,9 @@ static uint32_t group_read(struct virtio_pci *vp, uint64_t offset, unsigned size
 	}
 	if (offset == VP_ISR) /* 4.1.4.5: reading clears */
 		return atomic_exchange(&vp->isr, 0);
-	if (offset >= VP_DEVICE && offset < VP_DEVICE + VP_DEVICE_SIZE) {
+	if (in_device(vp->dev, offset)) {
 		LOCK_SCOPE(&vp->dev->lock);
-		return virtio_device_config(vp->dev, offset - VP_DEVICE, size);
+		return virtio_device_config(vp->dev, offset - device_at(vp->dev), size);
 	}
 	return 0;
 }
@@ -322,9 +348,9 @@ static void group_write(struct virtio_pci *vp, uint64_t offset, uint32_t value, 
 		common_write(vp, (unsigned)offset, value);
 	} else if (offset >= VP_NOTIFY && offset < VP_MSIX_TABLE && !(offset % VP_NOTIFY_STEP)) {
 		virtio_device_kick(vp->dev, (unsigned)(offset - VP_NOTIFY) / VP_NOTIFY_STEP);
-	} else if (offset >= VP_DEVICE && offset < VP_DEVICE + VP_DEVICE_SIZE) {
+	} else if (in_device(vp->dev, offset)) {
 		LOCK_SCOPE(&vp->dev->lock);
-		virtio_device_config_write(vp->dev, offset - VP_DEVICE, value, size);
+		virtio_device_config_write(vp->dev, offset - device_at(vp->dev), value, size);
 	}
 }
 
@@ -363,7 +389,8 @@ static void pci_cap_written(struct pci_function *f, unsigned offset, unsigned si
 	uint8_t bar = (uint8_t)pci_config_read(&f->config, cap + VP_CAP_AT_BAR, 1);
 	uint32_t at = (uint32_t)pci_config_read(&f->config, cap + VP_CAP_AT_OFFSET, 4);
 	uint32_t len = (uint32_t)pci_config_read(&f->config, cap + VP_CAP_AT_LENGTH, 4);
-	if (bar != VP_BAR || (len != 1 && len != 2 && len != 4) || at % len || at >= VP_MSIX_TABLE)
+	if (bar != VP_BAR || (len != 1 && len != 2 && len != 4) || at % len ||
+		at >= bar_size(vp->dev) || msix_owns(f->msix, at))
 		return;
 	if (offset + size > cap + VP_CAP_AT_DATA) {
 		uint32_t data = (uint32_t)pci_config_read(&f->config, cap + VP_CAP_AT_DATA, 4);
@@ -395,7 +422,7 @@ static int add_caps(struct virtio_pci *vp, struct lacuna_error **err)
 	struct pci_config *c = &vp->function.config;
 	if (!add_cap(vp, VP_CAP_COMMON, VP_COMMON, VP_COMMON_SIZE, NULL) ||
 		!add_cap(vp, VP_CAP_ISR, VP_ISR, VP_ISR_SIZE, NULL) ||
-		!add_cap(vp, VP_CAP_DEVICE, VP_DEVICE, VP_DEVICE_SIZE, NULL) ||
+		!add_cap(vp, VP_CAP_DEVICE, device_at(vp->dev), device_size(vp->dev), NULL) ||
 		!add_cap(
 			vp, VP_CAP_NOTIFY, VP_NOTIFY, vp->dev->queue_count * VP_NOTIFY_STEP, &step))
 		return err_set(err, ENOSPC, "no room for capabilities");
@@ -465,7 +492,7 @@ int virtio_pci_new(struct virtio_device *dev, const struct device_env *env, stru
 	rc = pci_function_init(&vp->function, dev->name, &id, &function_ops, err);
 	if (rc < 0)
 		goto fail;
-	pci_function_add_bar(&vp->function, VP_BAR, VP_BAR_SIZE, true, true, &bar_ops, vp);
+	pci_function_add_bar(&vp->function, VP_BAR, bar_size(dev), true, true, &bar_ops, vp);
 	rc = msix_init(
 		&vp->function, dev->queue_count + 1, VP_BAR, VP_MSIX_TABLE, VP_MSIX_PBA, err);
 	if (rc < 0)

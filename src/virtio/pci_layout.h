@@ -23,11 +23,14 @@
 #define VP_ISR_SIZE    1u
 #define VP_DEVICE      0x0100u
 #define VP_DEVICE_SIZE 0x100u
-#define VP_NOTIFY      0x1000u
-#define VP_NOTIFY_STEP 4u /* notify_off_multiplier */
-#define VP_MSIX_TABLE  0x2000u
-#define VP_MSIX_PBA    0x3000u
-#define VP_MAX_QUEUES  255u /* with the configuration vector, the MSI-X table fills its page */
+/* where a larger configuration is, in a BAR of twice the size */
+#define VP_DEVICE_LARGE      0x4000u
+#define VP_DEVICE_LARGE_SIZE 0x1000u
+#define VP_NOTIFY            0x1000u
+#define VP_NOTIFY_STEP       4u /* notify_off_multiplier */
+#define VP_MSIX_TABLE        0x2000u
+#define VP_MSIX_PBA          0x3000u
+#define VP_MAX_QUEUES        255u /* with the configuration vector, the MSI-X table fills its page */
 
 /* 4.1.4.3: common configuration. 64-bit registers are two of 32 bits. */
 enum {

@@ -219,6 +219,11 @@ int virtq_pop(struct virtq *q, struct virtq_chain *ret)
 	return 1;
 }
 
+void virtq_unpop(struct virtq *q)
+{
+	q->next_avail--;
+}
+
 /* --- giving it back --- */
 
 void virtq_push(struct virtq *q, const struct virtq_chain *chain, uint32_t written)
@@ -331,14 +336,20 @@ bool virtq_chain_read(const struct virtq_chain *c, uint32_t offset, void *buf, u
 {
 	if (offset > c->out_size || len > c->out_size - offset)
 		return false;
+	return virtq_iov_read(c->files, c->iov, offset, buf, len);
+}
+
+bool virtq_iov_read(const struct gmem_file *files, const struct iovec *iov, uint32_t offset,
+	void *buf, uint32_t len)
+{
 	uint8_t *to = buf;
-	for (const struct iovec *v = c->iov; len; v++) {
+	for (const struct iovec *v = iov; len; v++) {
 		if (offset >= v->iov_len) {
 			offset -= (uint32_t)v->iov_len;
 			continue;
 		}
 		uint32_t n = (uint32_t)min_u64(v->iov_len - offset, len);
-		if (gmem_copy_from(c->files, to, (const uint8_t *)v->iov_base + offset, n) < 0)
+		if (gmem_copy_from(files, to, (const uint8_t *)v->iov_base + offset, n) < 0)
 			return false;
 		to += n;
 		len -= n;

@@ -52,6 +52,9 @@ int virtq_enable(struct virtq *q);
 /* Takes the next chain: 1, or 0 when there is none, or -EIO when the guest broke the queue. */
 int virtq_pop(struct virtq *q, struct virtq_chain *ret);
 
+/* Undoes the last virtq_pop(), nothing else having happened: the chain will be popped again. */
+void virtq_unpop(struct virtq *q);
+
 /* Gives a chain back, @written bytes from the start of its writable part having been filled. */
 void virtq_push(struct virtq *q, const struct virtq_chain *chain, uint32_t written);
 /* The same for a device that has kept no more of the chain than its head. */
@@ -84,8 +87,10 @@ unsigned virtq_chain_in(const struct virtq_chain *c, uint32_t offset, uint32_t l
 unsigned virtq_slice(const struct iovec *iov, unsigned count, uint32_t size, uint32_t offset,
 	uint32_t len, struct iovec *ret);
 
-/* Writes into what virtq_chain_in() has returned, which holds @offset + @len bytes at least. False:
- * a file that has become shorter, or may not be written. */
+/* Copies from and to what virtq_chain_out() and _in() have returned, which holds @offset + @len
+ * bytes at least. False: a file that has become shorter, or may not be written. */
+bool virtq_iov_read(const struct gmem_file *files, const struct iovec *iov, uint32_t offset,
+	void *buf, uint32_t len);
 bool virtq_iov_write(const struct gmem_file *files, const struct iovec *iov, uint32_t offset,
 	const void *buf, uint32_t len);
 

@@ -58,11 +58,9 @@ static void drop(void *opaque, const void *data, size_t size)
 {
 }
 
-struct lacuna_vm *guest_new(const struct guest *g, int in, int out)
+struct lacuna_config *guest_config(const struct guest *g, int in, int out)
 {
 	struct lacuna_config *config;
-	struct lacuna_vm *vm;
-	struct lacuna_error *err = NULL;
 	char path[PATH_MAX];
 
 	cr_assert_eq(lacuna_config_new(&config, NULL), 0);
@@ -97,6 +95,16 @@ struct lacuna_vm *guest_new(const struct guest *g, int in, int out)
 		set_formatted(config, "cpus", "%u", g->cpus);
 	set_formatted(config, "serial", "fd=%d:%d", in, out);
 	set_formatted(config, "timeout", "%us", g->timeout_s ? g->timeout_s : 60);
+	if (g->configure)
+		g->configure(config);
+	return config;
+}
+
+struct lacuna_vm *guest_new(const struct guest *g, int in, int out)
+{
+	struct lacuna_config *config = guest_config(g, in, out);
+	struct lacuna_vm *vm;
+	struct lacuna_error *err = NULL;
 	if (lacuna_vm_new(config, &vm, &err) < 0)
 		cr_assert_fail("%s", lacuna_error_message(err));
 	lacuna_config_free(config);

@@ -25,8 +25,9 @@ struct guest {
 	bool vsock;                       /* with CID 33 */
 	bool console;                     /* with two ports, whose output is dropped */
 	bool stream;                      /* with one called "stream" for lacuna_vm_input() */
-	const char *input;                /* what waits at the serial port */
-	unsigned timeout_s;               /* 0: 60 */
+	void (*configure)(struct lacuna_config *); /* adds what these can't say; may be NULL */
+	const char *input;                         /* what waits at the serial port */
+	unsigned timeout_s;                        /* 0: 60 */
 
 	/* What must come of it. */
 	enum lacuna_end_reason reason; /* LACUNA_END_NONE here: LACUNA_END_EXIT_CODE */
@@ -50,7 +51,9 @@ void need_kvm(void);
 /* Where tests/guest/@image.elf is. */
 void guest_path(const char *image, char *ret, size_t size);
 
-/* Makes the VM of @g with its console on two descriptors of the caller's. */
+/* The configuration of @g with its console on two descriptors of the caller's; the VM made of it.
+ */
+struct lacuna_config *guest_config(const struct guest *g, int in, int out);
 struct lacuna_vm *guest_new(const struct guest *g, int in, int out);
 
 /* Runs @g to its end and checks that it ended as it must. */

@@ -30,7 +30,7 @@ static struct plain *plain_new(uint32_t *seed)
 {
 	struct plain *p = aligned_alloc(4096, sizeof(*p));
 	memset(p, 0, sizeof(*p));
-	p->c.space = p->space;
+	pci_config_init(&p->c, p->space);
 	for (unsigned i = 0; i < PCI_CONFIG_SIZE; i++)
 		p->space[i] = (uint8_t)next(seed);
 	for (unsigned i = 0; i < PCI_CONFIG_SIZE; i++) {
@@ -127,7 +127,7 @@ Test(pci_config, write_1_clear)
 {
 	struct plain *p = aligned_alloc(4096, sizeof(*p));
 	memset(p, 0, sizeof(*p));
-	p->c.space = p->space;
+	pci_config_init(&p->c, p->space);
 	pci_config_set(&p->c, 0x06, 0xf9b0, 2);
 	pci_config_write_1_clear(&p->c, 0x06, 0xf900, 2);
 	pci_config_write(&p->c, 0x06, 0, 2);
@@ -152,6 +152,23 @@ Test(pci_config, set)
 	cr_expect_eq(pci_config_read(&p->c, 0x40, 4), 0xbbccaa44);
 	pci_config_set(&p->c, 0xffc, 0xdeadbeef, 4); /* beyond what has masks */
 	cr_expect_eq(pci_config_read(&p->c, 0xffc, 4), 0xdeadbeef);
+	plain_free(p);
+}
+
+Test(pci_config, may_write)
+{
+	struct plain *p = aligned_alloc(4096, sizeof(*p));
+	memset(p, 0, sizeof(*p));
+	pci_config_init(&p->c, p->space);
+	pci_config_writable(&p->c, 0x41, 0x10, 1);
+	pci_config_write_1_clear(&p->c, 0xfff, 0x80, 1);
+	for (unsigned at = 0; at < PCI_CONFIG_SIZE + 4; at++)
+		for (unsigned size = 0; size <= 8; size++) {
+			bool first = at <= 0x41 && at + size > 0x41;
+			bool last = at <= 0xfff && at + size > 0xfff;
+			cr_assert_eq(pci_config_may_write(&p->c, at, size), first || last,
+				"%#x, %u bytes", at, size);
+		}
 	plain_free(p);
 }
 
@@ -180,6 +197,7 @@ Test(pci_config, dwords_do_not_tear)
 	struct tear t = { .p = plain_new(&seed) };
 	pthread_t thread;
 	pci_config_done(&t.p->c);
+	pci_config_init(&t.p->c, t.p->space);
 	pci_config_set(&t.p->c, 0x10, 0, 4);
 	pci_config_writable(&t.p->c, 0x10, UINT32_MAX, 4);
 	cr_assert_eq(pthread_create(&thread, NULL, tear_reader, &t), 0);

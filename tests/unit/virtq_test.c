@@ -153,6 +153,19 @@ ParameterizedTest(struct chain_case *c, virtq, chains)
 	cr_expect_eq(virtq_pop(&vq, &chain), 0, "%s: one is all there was", c->name);
 }
 
+Test(virtq, unpop)
+{
+	put(&ram, 5, DATA_AT, 8, WRITE, 0);
+	offer(&ram, 5);
+	for (unsigned i = 0; i < 3; i++) {
+		cr_assert_eq(virtq_pop(&vq, &chain), 1);
+		cr_expect_eq(chain.head, 5);
+		if (i < 2)
+			virtq_unpop(&vq);
+	}
+	cr_expect_eq(virtq_pop(&vq, &chain), 0);
+}
+
 Test(virtq, unaligned_indirect_table)
 {
 	put(&ram, 0, TABLE_AT + 3, 32, INDIRECT, 0);
