@@ -10,6 +10,7 @@
 
 #include "backend/chardev.h"
 #include "loop/loop.h"
+#include "util/thread.h"
 
 TestSuite(chardev_sink, .timeout = 60);
 
@@ -20,9 +21,10 @@ struct bench {
 	struct loop *loop;
 	struct chardev *c;
 	sem_t input, space, called, go;
-	bool slow;       /* each call of the sink waits for go */
-	bool talks_back; /* the sink calls in again */
-	size_t pending;  /* what the client writes when there is space */
+	bool slow;              /* each call of the sink waits for go */
+	bool talks_back;        /* the sink calls in again */
+	pthread_mutex_t device; /* a device takes turns in writing */
+	size_t pending;         /* what the client writes when there is space */
 	atomic_size_t written, seen;
 	atomic_int under_way, together, wrong;
 	_Atomic pthread_t thread; /* of the last call */
@@ -35,6 +37,7 @@ static uint8_t pattern(size_t i)
 
 static size_t write_pattern(struct bench *b, size_t len)
 {
+	LOCK_SCOPE(&b->device);
 	uint8_t *data = malloc(len);
 	for (size_t i = 0; i < len; i++)
 		data[i] = pattern(b->written + i);
@@ -81,7 +84,7 @@ static const struct chardev_client client = { .input = on_input, .space = on_spa
 
 static void bench_init(struct bench *b)
 {
-	*b = (struct bench){ 0 };
+	*b = (struct bench){ .device = PTHREAD_MUTEX_INITIALIZER };
 	sem_init(&b->input, 0, 0);
 	sem_init(&b->space, 0, 0);
 	sem_init(&b->called, 0, 0);
