@@ -30,7 +30,7 @@ const struct opt machine_opts[] = {
 	{ "memory", "SIZE", "256M", .help = "guest RAM, 32M and up, with K, M, G or T" },
 	{ "hugepages", "on|off", "off", .value = OPT_MAY_HAVE_VALUE, .implied = "on",
 		.help = "take guest RAM from the host's hugetlb pool" },
-	{ "disk", "path=FILE[,KEY=VALUE]...", .many = true,
+	{ "disk", "path=FILE|fd=N[,KEY=VALUE]...", .many = true,
 		.help = "virtio block device; readonly=on|off [off], serial=TEXT [none],\n"
 			"direct=on|off [off]: past the host's page cache\n"
 			"cache=writeback|writethrough [writeback]\n"
@@ -38,20 +38,21 @@ const struct opt machine_opts[] = {
 			"aio=auto|io_uring|threads [auto]: how the host carries out requests" },
 	{ "net", "tap=NAME|fd=N|passt[,KEY=VALUE]...", .many = true,
 		.help = "virtio network device, on a tap or on passt, which needs no rights;\n"
-			"passt=SOCKET [one of its own], queues=1..8 [1, more with tap only],\n"
-			"mac=ADDRESS [random], mtu=68..65535 [the guest's choice]" },
+			"passt=SOCKET or passt,fd=N [one of its own], mac=ADDRESS [random],\n"
+			"queues=1..8 [1, more with tap only], mtu=68..65535 [the guest's choice]" },
 	{ "balloon", "[size=SIZE][,KEY=VALUE]...", .value = OPT_MAY_HAVE_VALUE, .implied = "",
 		.help = "virtio memory balloon; size: what it takes from the guest [0];\n"
 			"deflate-on-oom=on|off [off]; reporting=on|off [on]: memory that the\n"
 			"guest frees goes back to the host" },
-	{ "pmem", "path=FILE[,readonly=on|off]", .many = true,
+	{ "pmem", "path=FILE|fd=N[,readonly=on|off]", .many = true,
 		.help = "virtio persistent memory: the guest sees the file as memory" },
 	{ "rng", "[bus=N]", .value = OPT_MAY_HAVE_VALUE, .implied = "", .many = true,
 		.help = "virtio entropy device; bus=N, which every device takes: its PCI bus, 0\n"
 			"or that of a root port [a free place]" },
-	{ "vsock", "cid=N,path=FILE", "none",
-		.help = "virtio socket device: a Unix socket at FILE leads to the guest's\n"
-			"ports, FILE_PORT is where the guest's connections to PORT go" },
+	{ "vsock", "cid=N,path=FILE|fd=N[,path=FILE]", "none",
+		.help = "virtio socket device: a Unix socket at FILE, or one that listens\n"
+			"already (fd), leads to the guest's ports, FILE_PORT is where the\n"
+			"guest's connections to PORT go" },
 	{ "pci", "KEY=VALUE[,...]", NULL,
 		.help = "config=ecam|both|type1 [ecam]: how configuration space is reached\n"
 			"window=auto|memory|trap [auto]: what is behind the ECAM window\n"

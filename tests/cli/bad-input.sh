@@ -9,6 +9,16 @@ run() { # NAME PATTERN OPTION...
 	shift 2
 	refused "$name" "$pattern" "$LACUNA" run "$@"
 }
+opened() { # NAME PATTERN REDIRECTION OPTION...: with a descriptor that the shell opens
+	local name=$1 pattern=$2 redirection=$3
+	shift 3
+	refused "$name" "$pattern" bash -c "exec $redirection; "'exec "$@"' - "$LACUNA" run "$@"
+}
+handed() { # NAME PATTERN KIND FILE OPTION...: with one that it can't open, as number 7
+	local name=$1 pattern=$2 kind=$3 file=$4
+	shift 4
+	refused "$name" "$pattern" "$BUILD/tests/cli/handover" "$kind" "$file" "$LACUNA" run "$@"
+}
 patch() { # FILE OFFSET BYTES: as printf escapes
 	printf '%b' "$3" | dd of="$1" bs=1 seek="$(($2))" conv=notrunc status=none
 }
@@ -155,6 +165,24 @@ run "disk with less than a sector a second" "disk0: bw '511' is less than one se
 run "direct I/O where there is none" "disk0: .*no direct I/O: leave direct=on out" --disk "path=/sys/kernel/uevent_seqnum,direct=on,readonly=on"
 run "one disk twice" "disk1: .*in use" --disk "$tmp/disk" --disk "$tmp/disk"
 run "one disk twice, once to read" "disk1: .*in use" --disk "$tmp/disk" --disk "$tmp/disk,readonly=on"
+run "disk by name and descriptor" "disk0: give path=FILE or fd=N, not both" --disk "$tmp/disk,fd=0"
+run "disk descriptor that is not open" "disk0: disk fd 999 is not an open descriptor" --disk fd=999
+run "disk descriptor below zero" "disk0: fd: '-1' is not a number" --disk fd=-1
+run "disk descriptor beyond all" "disk0: fd: 2147483648 is out of range" --disk fd=2147483648
+run "disk descriptor in words" "disk0: fd: 'three' is not a number" --disk fd=three
+opened "disk descriptor that is a character device" "disk0: disk fd 7 is neither a file nor a block device" "7<>/dev/zero" --disk fd=7
+opened "disk descriptor of a folder" "disk0: disk fd 7 is a directory" "7<'$tmp'" --disk fd=7,readonly=on
+opened "disk descriptor of an empty file" "disk0: disk fd 7 is empty" "7<>'$tmp/empty'" --disk fd=7
+opened "disk descriptor of an odd file" "disk0: disk fd 7 has 1000 bytes, not a multiple of 512" "7<>'$tmp/odd'" --disk fd=7
+opened "disk descriptor to read, without readonly=on" \
+	"disk0: disk fd 7 is open for reading only: open it for writing too, or add readonly=on" "7<'$tmp/disk'" --disk fd=7
+opened "disk descriptor to write" "disk0: disk fd 7 can't be read: open it for reading too" "7>>'$tmp/disk'" --disk fd=7
+handed "disk descriptor that appends" "disk0: disk fd 7 was opened with O_APPEND, .*: open it without" append "$tmp/disk" --disk fd=7
+handed "disk descriptor past the page cache" "disk0: disk fd 7 was opened with O_DIRECT: add direct=on" direct "$tmp/disk" --disk fd=7
+opened "one disk descriptor twice" "disk1: disk fd 7 is in use: given twice, or another VM" "7<>'$tmp/disk'" --disk fd=7 --disk fd=7
+opened "one disk by descriptor and by name" "disk1: disk '$tmp/disk' is in use" "7<>'$tmp/disk'" --disk fd=7 --disk "$tmp/disk"
+opened "direct I/O on a descriptor where there is none" "disk0: disk fd 7: its file system has no direct I/O" \
+	"7</sys/kernel/uevent_seqnum" --disk fd=7,direct=on,readonly=on
 chmod 444 "$tmp/disk"
 # shellcheck disable=SC2086 # a command and its options
 refused "read-only file as a writable disk" "can't be written to: make it writable or add readonly=on" \
@@ -174,6 +202,14 @@ run "pmem of an odd size" "has 1000 bytes, not a multiple of 2M: enlarge it with
 run "unknown pmem key" "pmem: unknown key 'size'; known are: path, fd, readonly" --pmem "path=$tmp/d,size=2M"
 truncate -s 2M "$tmp/pmem"
 run "one pmem twice" "pmem1: '$tmp/pmem' is in use: given twice, or another VM" --pmem "$tmp/pmem" --pmem "$tmp/pmem"
+run "pmem descriptor that is not open" "pmem0: fd 999 is not an open descriptor" --pmem fd=999
+run "pmem descriptor below zero" "pmem0: fd: '-1' is not a number" --pmem fd=-1
+run "pmem by name and descriptor" "pmem0: give path=FILE or fd=N, not both" --pmem "$tmp/pmem,fd=0"
+opened "pmem descriptor that is a character device" "pmem0: fd 7 is not a regular file" "7<>/dev/zero" --pmem fd=7
+opened "pmem descriptor of an odd file" "pmem0: fd 7 has 1000 bytes, not a multiple of 2M" "7<>'$tmp/odd'" --pmem fd=7
+opened "pmem descriptor to read, without readonly=on" "pmem0: fd 7 is open for reading only: .* or add readonly=on" \
+	"7<'$tmp/pmem'" --pmem fd=7
+opened "one pmem descriptor twice" "pmem1: fd 7 is in use: given twice" "7<>'$tmp/pmem'" --pmem fd=7 --pmem fd=7
 chmod 444 "$tmp/pmem"
 # shellcheck disable=SC2086 # a command and its options
 refused "read-only file as writable pmem" "pmem0: '$tmp/pmem' can't be written to: make it writable or add readonly=on" \
@@ -226,16 +262,24 @@ refused "too few descriptors for the interrupts" \
 
 # --- sockets
 run "vsock without a CID" "vsock0: no context identifier given: cid=N, 3 or more" --vsock path="$tmp/v"
-run "vsock without a path" "vsock0: no socket given: path=FILE" --vsock cid=3
-run "vsock with an empty path" "vsock0: no socket given: path=FILE" --vsock cid=3,path=
+run "vsock without a path" "vsock0: no socket given: path=FILE or fd=N" --vsock cid=3
+run "vsock with an empty path" "vsock0: no socket given: path=FILE or fd=N" --vsock cid=3,path=
+run "vsock descriptor that is not open" "vsock0: fd 999 is not an open descriptor" --vsock cid=3,fd=999
+run "vsock descriptor below zero" "vsock0: fd: '-1' is not a number" --vsock cid=3,fd=-1
+run "vsock descriptor that is no socket" "vsock0: fd 0 is not a Unix stream socket" --vsock cid=3,fd=0
+handed "vsock descriptor of packets" "vsock0: fd 7 is not a Unix stream socket" packets "$tmp/l" --vsock cid=3,fd=7
+handed "vsock descriptor that does not listen" "vsock0: fd 7 does not listen: call listen" unbound "" --vsock cid=3,fd=7
+handed "vsock descriptor that is connected" "vsock0: fd 7 does not listen" connected "" --vsock cid=3,fd=7
+handed "vsock descriptor that blocks" "vsock0: fd 7 is blocking: make it with SOCK_NONBLOCK" blocking "$tmp/l" --vsock cid=3,fd=7
 run "vsock: the host's CID" "vsock0: cid: 2 is out of range; give 3 to 4294967294" --vsock cid=2,path="$tmp/v"
 run "vsock: the CID that means any" "cid: 4294967295 is out of range" --vsock cid=4294967295,path="$tmp/v"
 run "vsock: CID in words" "cid: 'three' is not a number" --vsock cid=three,path="$tmp/v"
-run "vsock: unknown key" "vsock: unknown key 'port'; known are: cid, path" --vsock cid=3,path="$tmp/v",port=1
+run "vsock: unknown key" "vsock: unknown key 'port'; known are: cid, path, fd" --vsock cid=3,path="$tmp/v",port=1
 run "vsock given twice" "vsock: given twice" --vsock cid=3,path="$tmp/v" --vsock cid=4,path="$tmp/w"
 run "vsock in a missing folder" "make the socket '$tmp/none/v': No such file" --vsock cid=3,path="$tmp/none/v"
 long=$tmp/$(printf '%097d' 0)
 run "vsock path too long" "the path has ${#long} bytes, and a socket's may have 96 .*give a shorter one" --vsock cid=3,path="$long"
+handed "vsock descriptor with a path too long" "the path has ${#long} bytes" listener "$tmp/l" --vsock cid=3,fd=7,path="$long"
 run "vsock path of a file" "'$tmp/empty' exists and is not a socket" --vsock cid=3,path="$tmp/empty"
 socat -u UNIX-LISTEN:"$tmp/stale",unlink-close=0 /dev/null & # takes one, ends and leaves the file
 until [ -S "$tmp/stale" ]; do :; done
@@ -272,6 +316,13 @@ net "tap without a name" "'' is no name of an interface" tap=
 net "descriptor that is not open" "net0: fd 999 is not an open descriptor" fd=999
 net "descriptor that is no tap" "net0: fd 0 is not a tap" fd=0
 net "descriptor in words" "fd: 'three' is not a number" fd=three
+net "passt by descriptor and socket" "give socket=PATH or fd=N, not both" passt,socket=x,fd=0
+net "passt by descriptor and name" "give one of tap=NAME, fd=N and passt, not 2" passt=x,fd=0
+net "passt's descriptor not open" "net0: fd 999 is not an open descriptor" passt,fd=999
+net "passt's descriptor below zero" "net0: fd: '-1' is not a number" passt,fd=-1
+net "passt's descriptor is no socket" "net0: fd 0 is not a Unix stream socket" passt,fd=0
+handed "passt's descriptor not connected" "net0: fd 7 is not connected" unbound "" --net passt,fd=7
+opened "tap to read only" "net0: fd 7 is not a tap" "7</dev/null" --net fd=7
 net "passt's socket missing" "no passt listens on '$tmp/none': start one by 'passt --socket $tmp/none'" "passt=$tmp/none"
 net "passt's socket is a file" "no passt listens on '$tmp/empty'" "passt,socket=$tmp/empty"
 net "passt's socket with a long path" "must have 1 to 107 bytes, not 120" "passt=$(printf '%0120d' 0)"

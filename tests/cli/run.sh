@@ -144,4 +144,16 @@ done
 same "dump: command line without" "a b" "$(cat "$tmp/dump/cmdline.txt")"
 check "doctor finds KVM usable" "$LACUNA" doctor
 check "doctor says which window" grep -qE '^(ok|!!)  ECAM window: ' <("$LACUNA" doctor)
+
+# --- descriptors of the shell's
+truncate -s 1M "$tmp/disk"
+exec 7<>"$tmp/disk"
+for _ in 1 2; do # it is free again, and as it was
+	seen --kernel "$BUILD/tests/guest/virtio.elf" --cmdline test=blk --disk fd=7,serial=handed-in
+	same "disk by descriptor: status" 0 "$status"
+	check "disk by descriptor: what the guest prints" grep -q "capacity 2048 id handed-in" "$tmp/out"
+done
+same "disk by descriptor: its offset" $'pos:\t0' "$(grep pos /proc/$$/fdinfo/7)"
+exec 7<&-
+same "disk by descriptor: what the guest wrote" abcdefgh "$(dd if="$tmp/disk" bs=512 skip=3 count=1 status=none | head -c 8)"
 finish
