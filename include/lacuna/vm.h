@@ -68,7 +68,8 @@ LACUNA_API const char *lacuna_end_reason_name(enum lacuna_end_reason reason);
  *	-EBUSY, -EADDRINUSE   a disk, another file or a socket is in use
  *	-ENOEXEC, -EFBIG   no kernel; kernel or initrd don't fit in the guest's memory
  *	-ENODEV, -ENOSPC   no such interface or PCI bus; no place left on the bus or in addresses
- *	-EBADF    a descriptor in the text that is not open
+ *	-EBADF, -EACCES   a descriptor that is not open; or not for reading, or writing
+ *	-ENOTCONN a socket for "net passt,fd=N" that is not connected
  *	-EMFILE   too few descriptors, with how many are needed; also where the guest's interrupts
  *		  would find too few later
  *	-ENOMEM, and whatever else the calls to the host return

@@ -127,7 +127,7 @@ static int open_direct(struct disk *d, struct lacuna_error **err)
 }
 
 /* It was opened for direct I/O by somebody else. What is not aligned for that goes through the page
- * cache where a second description can be had, and else fails. */
+ * cache where a second description may be had, and else fails. */
 static int adopt_direct(struct disk *d, bool direct, struct lacuna_error **err)
 {
 	if (!direct)
@@ -136,6 +136,8 @@ static int adopt_direct(struct disk *d, bool direct, struct lacuna_error **err)
 			d->file.name);
 	d->direct_fd = d->file.fd;
 	d->other_fd = hostfile_reopen(&d->file, d->readonly, 0);
+	if (d->other_fd == -EMFILE || d->other_fd == -ENFILE || d->other_fd == -ENOMEM)
+		return direct_failed(d, d->other_fd, err);
 	if (d->other_fd >= 0)
 		d->fd = d->other_fd;
 	return set_up_direct(d, err);
@@ -216,21 +218,21 @@ int disk_grow(struct disk *d, uint64_t size, struct lacuna_error **err)
 	uint64_t now = d->size, host = 0;
 	if (size < now)
 		return err_set(err, EINVAL, "%s has %llu bytes and can only grow: not to %llu",
-			d->file.name, (unsigned long long)now, (unsigned long long)size);
+			d->file.bare_name, (unsigned long long)now, (unsigned long long)size);
 	if (size % d->block_size || size > INT64_MAX)
 		return err_set(err, EINVAL, "size %llu is not a multiple of %u, or too large",
 			(unsigned long long)size, d->block_size);
 	int rc = host_size(d, &host);
 	if (rc < 0) {
 		errno = -rc;
-		return err_errno(err, "%s: size", d->file.name);
+		return err_errno(err, "%s: size", d->file.bare_name);
 	}
 	if (host < size && (d->device || d->readonly))
 		return err_set(err, EINVAL, "%s has %llu bytes: grow it on the host first",
-			d->file.name, (unsigned long long)host);
+			d->file.bare_name, (unsigned long long)host);
 	if (host < size && ftruncate(d->fd, (off_t)size) < 0)
 		return err_errno(
-			err, "grow %s to %llu bytes", d->file.name, (unsigned long long)size);
+			err, "grow %s to %llu bytes", d->file.bare_name, (unsigned long long)size);
 	d->size = size;
 	return 0;
 }

@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
@@ -81,6 +82,7 @@ int hostfile_open(struct hostfile *f, const char *what, const char *path, int fd
 		f->name = NULL;
 		return err_nomem(err);
 	}
+	f->bare_name = f->name + strlen(what);
 	return path ? open_path(f, path, readonly, err) : adopt(f, fd, readonly, err);
 }
 

@@ -16,11 +16,12 @@
 #include "util/keyval.h"
 
 struct hostfile {
-	int fd;         /* -1: not open */
-	char *name;     /* for messages: "disk 'a.img'", "fd 7" */
-	int flags;      /* of open(2), as they were when it was opened or handed in */
-	bool shared;    /* handed in */
-	bool byte_lock; /* one byte, at lock_at, is locked */
+	int fd;                /* -1: not open */
+	char *name;            /* for messages: "disk 'a.img'", "disk fd 7" */
+	const char *bare_name; /* the same where "disk" has been said: "'a.img'", "fd 7" */
+	int flags;             /* of open(2), as they were when it was opened or handed in */
+	bool shared;           /* handed in */
+	bool byte_lock;        /* one byte, at lock_at, is locked */
 	off_t lock_at;
 };
 

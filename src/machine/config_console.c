@@ -61,27 +61,29 @@ int machine_config_add_console(struct machine_config *config, const char *key, c
 	return rc;
 }
 
-/* The name of the port that the console option @text makes is @name. */
-static bool is_named(const char *text, const char *name)
+/* -EEXIST if the port that the console option @text makes is called @name. */
+static int check_name(const char *text, const char *name, struct lacuna_error **err)
 {
 	struct keyval *kv = NULL;
-	if (keyval_parse(text, keys[0], keys, &kv, NULL) < 0)
-		return false;
+	int rc = keyval_parse(text, keys[0], keys, &kv, err);
+	if (rc < 0)
+		return rc;
 	const char *own = keyval_get(kv, "name");
-	bool same = own && !strcmp(own, name);
+	if (own && !strcmp(own, name))
+		rc = err_set(err, EEXIST,
+			"console: name: another port is called '%s' too: give another", name);
 	keyval_free(kv);
-	return same;
+	return rc;
 }
 
-static bool has_port(const struct machine_config *config, const char *name)
+static int check_names(
+	const struct machine_config *config, const char *name, struct lacuna_error **err)
 {
 	const struct machine_device_option *d = find_device(config, "console");
-	if (!d)
-		return false;
-	for (size_t i = 0; i < d->more_count; i++)
-		if (is_named(d->more[i], name))
-			return true;
-	return is_named(d->text, name);
+	int rc = d ? check_name(d->text, name, err) : 0;
+	for (size_t i = 0; d && i < d->more_count && rc == 0; i++)
+		rc = check_name(d->more[i], name, err);
+	return rc;
 }
 
 static int check_output(
@@ -91,13 +93,10 @@ static int check_output(
 		return err_set(err, EINVAL,
 			"console: name: '%s' is what lacuna_vm_input() calls another stream: give another",
 			name);
-	if (name && has_port(config, name))
-		return err_set(err, EEXIST,
-			"console: name: another port is called '%s' too: give another", name);
 	if (!name && config->console_function)
 		return err_set(err, EEXIST,
 			"console: another function has the port without a name: give this one a name");
-	return 0;
+	return name ? check_names(config, name, err) : 0;
 }
 
 int machine_config_add_output(struct machine_config *config, const char *name,

@@ -85,8 +85,8 @@ static void warn(struct blk *b, const struct blk_request *r, int rc)
 	if (rc == -EIO && !b->disk->device)
 		why = "Input/output error, or the file has become shorter";
 	log_warning_rarely(b->log, &b->warned, b->dev.name,
-		"%s %s: %s; the guest is told of an I/O error", verb[r->io.op], b->disk->file.name,
-		why ? why : "unknown error");
+		"%s %s: %s; the guest is told of an I/O error", verb[r->io.op],
+		b->disk->file.bare_name, why ? why : "unknown error");
 }
 
 static void give_back(struct blk_queue *q, struct blk_slot *s, int rc)

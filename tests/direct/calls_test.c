@@ -214,7 +214,7 @@ static const struct call running[] = {
 	ROW(set_bad_size, EINVAL, "balloon0: size: 'lots'"),
 	ROW(set_odd_size, EINVAL, "balloon0: size: 5000"),
 	ROW(set_too_much, ERANGE, "balloon0: size: 1T"),
-	ROW(set_smaller_disk, EINVAL, "disk0: disk '@/disk'"),
+	ROW(set_smaller_disk, EINVAL, "disk0: '@/disk'"),
 	ROW(set_odd_disk, EINVAL, "disk0: size 1048577"),
 	ROW(set_bad_window, EINVAL, "console0: size"),
 	ROW(set_bad_port, ERANGE, "console0: port: 9"),
