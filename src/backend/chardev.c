@@ -161,8 +161,8 @@ static void tell_presence(struct chardev *c, bool present)
 
 static void peer_gone(struct chardev *c)
 {
+	chardev_claim(c); /* nobody is writing, and who detaches waits for all of this */
 	close_streams(c);
-	chardev_claim(c); /* nobody is writing */
 	{
 		LOCK_SCOPE(&c->lock);
 		fd_close(&c->in.fd);
@@ -172,9 +172,9 @@ static void peer_gone(struct chardev *c)
 		if (!c->retain)
 			ring_clear(&c->out_ring);
 	}
-	chardev_release(c);
 	tell_presence(c, false);
 	peer_watch(c->peer);
+	chardev_release(c);
 }
 
 /* The end of a hang-up must be seen also when nothing is to be read. */
@@ -251,6 +251,9 @@ void chardev_detach(struct chardev *c)
 	if (c->peer)
 		peer_leave(c->peer);
 	close_streams(c);
+	/* A callback whose source has removed itself is waited for by nobody else. */
+	chardev_claim(c);
+	chardev_release(c);
 }
 
 static int open_peer(const struct chardev_params *p, struct chardev *c, struct lacuna_error **err)

@@ -21,7 +21,7 @@ struct bench {
 	struct loop *loop;
 	struct chardev *c;
 	sem_t input, space, called, go;
-	bool slow;              /* each call of the sink waits for go */
+	atomic_bool slow;       /* each call of the sink waits for go */
 	bool talks_back;        /* the sink calls in again */
 	pthread_mutex_t device; /* a device takes turns in writing */
 	size_t pending;         /* what the client writes when there is space */

@@ -217,7 +217,7 @@ Test(disk, descriptor_of_a_file_without_a_name)
 	cr_assert_eq(disk_adopt(fd, false, false, &d, NULL), 0);
 	cr_expect_eq(d->size, 8192u);
 	cr_expect_eq(disk_grow(d, 4096, &err), -EINVAL);
-	cr_expect_not_null(strstr(lacuna_error_message(err), "disk fd "));
+	cr_expect_not_null(strstr(lacuna_error_message(err), "fd "));
 	lacuna_error_free(err);
 	cr_expect_eq(disk_grow(d, 16384, NULL), 0);
 	disk_close(d);
