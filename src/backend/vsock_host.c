@@ -67,31 +67,36 @@ static int listen_at(struct vsock_host *h, struct lacuna_error **err)
 	return 0;
 }
 
-/* A host that does not listen yet. */
-static int new_host(const char *path, struct vsock_host **ret, struct lacuna_error **err)
+static int check_path(const char *path, struct lacuna_error **err)
 {
 	const size_t max = sizeof(((struct sockaddr_un *)0)->sun_path) - 1 - SUFFIX_MAX;
-	size_t length = strlen(path);
-	if (length > max)
-		return err_set(err, ENAMETOOLONG,
-			"the path has %zu bytes, and a socket's may have %zu (with room for _PORT); give a shorter one",
-			length, max);
+	if (strlen(path) <= max)
+		return 0;
+	return err_set(err, ENAMETOOLONG,
+		"the path has %zu bytes, and a socket's may have %zu (with room for _PORT); give a shorter one",
+		strlen(path), max);
+}
+
+/* One that does not listen yet. @path is not too long. */
+static struct vsock_host *new_host(const char *path)
+{
 	struct vsock_host *h = calloc(1, sizeof(*h));
 	if (!h)
-		return err_nomem(err);
+		return NULL;
 	h->fd = -1;
 	h->address.sun_family = AF_UNIX;
-	memcpy(h->address.sun_path, path, length + 1);
-	*ret = h;
-	return 0;
+	memcpy(h->address.sun_path, path, strlen(path) + 1);
+	return h;
 }
 
 int vsock_host_new(const char *path, struct vsock_host **ret, struct lacuna_error **err)
 {
-	struct vsock_host *h;
-	int rc = new_host(path, &h, err);
+	int rc = check_path(path, err);
 	if (rc < 0)
 		return rc;
+	struct vsock_host *h = new_host(path);
+	if (!h)
+		return err_nomem(err);
 	rc = listen_at(h, err);
 	if (rc < 0) {
 		vsock_host_free(h);
@@ -103,13 +108,18 @@ int vsock_host_new(const char *path, struct vsock_host **ret, struct lacuna_erro
 
 int vsock_host_adopt(int fd, const char *path, struct vsock_host **ret, struct lacuna_error **err)
 {
+	int rc = path ? check_path(path, err) : 0;
+	if (rc < 0)
+		return rc;
 	AUTO_CLOSE int own = handed_socket(fd, true, err);
 	if (own < 0)
 		return own;
-	int rc = new_host(path ? path : "", ret, err);
-	if (rc == 0)
-		(*ret)->fd = TAKE_FD(own);
-	return rc;
+	struct vsock_host *h = new_host(path ? path : "");
+	if (!h)
+		return err_nomem(err);
+	h->fd = TAKE_FD(own);
+	*ret = h;
+	return 0;
 }
 
 void vsock_host_free(struct vsock_host *h)

@@ -196,16 +196,19 @@ static int set_kernel_fd(struct machine_config *config, int fd, struct lacuna_er
 	return take_fd(&config->kernel.fd, "kernel", fd, err);
 }
 
-/* Takes @file over if it returns 0. */
-static int add_initrd_file(
-	struct machine_config *config, const struct boot_file *file, struct lacuna_error **err)
+/* Takes @file over. */
+static int store_initrd(
+	struct machine_config *config, struct boot_file file, struct lacuna_error **err)
 {
 	struct boot_file *initrds =
 		reallocarray(config->initrds, config->initrd_count + 1, sizeof(*initrds));
-	if (!initrds)
+	if (!initrds) {
+		free(file.path);
+		fd_close(&file.fd);
 		return err_nomem(err);
+	}
 	config->initrds = initrds;
-	initrds[config->initrd_count++] = *file;
+	initrds[config->initrd_count++] = file;
 	return 0;
 }
 
@@ -214,22 +217,14 @@ static int add_initrd(struct machine_config *config, const char *key, const char
 {
 	struct boot_file file = { .fd = -1 };
 	int rc = set_path(&file.path, key, value, err);
-	if (rc == 0)
-		rc = add_initrd_file(config, &file, err);
-	if (rc < 0)
-		free(file.path);
-	return rc;
+	return rc < 0 ? rc : store_initrd(config, file, err);
 }
 
 static int add_initrd_fd(struct machine_config *config, int fd, struct lacuna_error **err)
 {
 	struct boot_file file = { .fd = -1, .number = fd };
 	int rc = take_fd(&file.fd, "initrd", fd, err);
-	if (rc == 0)
-		rc = add_initrd_file(config, &file, err);
-	if (rc < 0)
-		fd_close(&file.fd);
-	return rc;
+	return rc < 0 ? rc : store_initrd(config, file, err);
 }
 
 static int set_kvm_fd(struct machine_config *config, int fd, struct lacuna_error **err)

@@ -174,7 +174,7 @@ static bool make_tap(int *ret_tap, int *ret_packets)
 static void *echo_packets(void *opaque)
 {
 	static char frame[1 << 16];
-	struct sockaddr_ll from;
+	struct sockaddr_ll from = { 0 };
 	int fd = *(int *)opaque;
 	for (;;) {
 		socklen_t size = sizeof(from);

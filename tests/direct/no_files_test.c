@@ -396,7 +396,7 @@ static void work(void)
 				stats.pci_window);
 	}
 	uint8_t sector[512];
-	NEED(pread(o.disk, sector, sizeof(sector), 3 * 512) == 512);
+	NEED(pread(o.disk, sector, sizeof(sector), (off_t)3 * 512) == 512);
 	for (unsigned i = 0; i < sizeof(sector); i++)
 		NEED(sector[i] == 'a' + i % 26);
 

@@ -137,7 +137,8 @@ Test(chardev_sink, slow_one_pushes_back)
 	bench_start(&b);
 	cr_assert_eq(write_pattern(&b, 100), 100u);
 	sem_wait(&b.called); /* and it is kept there */
-	cr_expect_eq(write_pattern(&b, 2 * BUFFER), BUFFER - 100, "as much as there is room for");
+	cr_expect_eq(write_pattern(&b, (size_t)2 * BUFFER), BUFFER - 100,
+		"as much as there is room for");
 	cr_expect_eq(write_pattern(&b, 1), 0u);
 	sem_post(&b.go);
 	sem_wait(&b.called);
@@ -196,7 +197,7 @@ Test(chardev_sink, end_fetches_what_had_no_room)
 	for (unsigned i = 0; i < 200; i++) {
 		struct bench b;
 		bench_init(&b);
-		b.pending = 3 * BUFFER + 17;
+		b.pending = (size_t)3 * BUFFER + 17;
 		bench_start(&b);
 		while (write_pattern(&b, 30000))
 			;
