@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /* Disks driven by the virtio guest: what reaches the file, and what must not. */
 #include <criterion/criterion.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -68,4 +71,66 @@ Test(disk, reset_during_reads)
 	guest_check(
 		&(struct guest){ .image = "virtio", .cmdline = "test=mid-reset", .disk = path });
 	expect_contents(path, false);
+}
+
+/* --- descriptors of ours --- */
+
+static struct lacuna_config *config_by_descriptors(int disk, const char *more)
+{
+	struct lacuna_config *config;
+	char path[PATH_MAX], option[64];
+	need_kvm();
+	guest_path("endings", path, sizeof(path));
+	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC), kernel = open(path, O_RDONLY | O_CLOEXEC);
+	cr_assert_eq(lacuna_config_new(&config, NULL), 0);
+	cr_assert_eq(lacuna_config_set_fd(config, "kvm", kvm, NULL), 0);
+	cr_assert_eq(lacuna_config_set_fd(config, "kernel", kernel, NULL), 0);
+	cr_assert_eq(lacuna_config_set(config, "cmdline", "test=exit code=7", NULL), 0);
+	snprintf(option, sizeof(option), "fd=%d%s", disk, more);
+	cr_assert_eq(lacuna_config_set(config, "disk", option, NULL), 0);
+	close(kvm);
+	close(kernel);
+	return config;
+}
+
+static void run_and_free(struct lacuna_vm *vm)
+{
+	enum lacuna_end_reason reason;
+	int code;
+	cr_assert_eq(lacuna_vm_start(vm, NULL), 0);
+	cr_assert_eq(lacuna_vm_wait(vm, &reason, &code, NULL), 0);
+	cr_expect(reason == LACUNA_END_EXIT_CODE && code == 7);
+	lacuna_vm_free(vm);
+}
+
+/* Each has its own duplicates, and neither the configuration nor our descriptor is needed then. */
+Test(disk, readers_of_one_descriptor)
+{
+	struct lacuna_vm *vm[3];
+	int disk = open(scratch_disk(DISK_SIZE), O_RDWR | O_CLOEXEC);
+	struct lacuna_config *config = config_by_descriptors(disk, ",readonly=on");
+	for (unsigned i = 0; i < 3; i++)
+		cr_assert_eq(lacuna_vm_new(config, &vm[i], NULL), 0);
+	close(disk);
+	lacuna_config_free(config);
+	for (unsigned i = 0; i < 3; i++)
+		run_and_free(vm[i]);
+}
+
+Test(disk, one_writer_of_one_descriptor)
+{
+	struct lacuna_vm *vm, *other;
+	struct lacuna_error *err = NULL;
+	int disk = open(scratch_disk(DISK_SIZE), O_RDWR | O_CLOEXEC);
+	struct lacuna_config *config = config_by_descriptors(disk, "");
+	cr_assert_eq(lacuna_vm_new(config, &vm, NULL), 0);
+	cr_expect_eq(lacuna_vm_new(config, &other, &err), -EBUSY);
+	cr_expect(strstr(lacuna_error_message(err), "disk0: disk fd "), "%s",
+		lacuna_error_message(err));
+	lacuna_error_free(err);
+	run_and_free(vm);
+	cr_assert_eq(lacuna_vm_new(config, &vm, NULL), 0, "free again");
+	lacuna_config_free(config);
+	run_and_free(vm);
+	close(disk);
 }
