@@ -6,12 +6,14 @@
 # shellcheck disable=SC2046 # lists of words
 
 # What `lacuna help COMMAND` lists.
-_lacuna_options() { # COMMAND
+_lacuna_options() { # COMMAND, or bench-COMMAND
+	local bench="format save against plot"
 	local machine="kernel kernel-unpack kernel-cache initrd cmdline add-cmdline cpus memory hugepages disk net balloon pmem rng vsock pci serial
 		console marker timeout"
 	case $1 in
 	run) echo "$machine stats-file control verbose" ;;
 	dump) echo "out $machine" ;;
+	bench-start) echo "count kinds memory program vms repeat $bench" ;;
 	esac
 }
 
@@ -19,8 +21,11 @@ _lacuna_options() { # COMMAND
 _lacuna_value() { # OPTION[.KEY]
 	local end="stdio off pty file= socket= fd= link="
 	case $1 in
-	kernel | initrd | stats-file | control) echo @file ;;
-	out) echo @folder ;;
+	kernel | initrd | stats-file | control | program | save | against) echo @file ;;
+	out | plot) echo @folder ;;
+	format) echo "table json csv" ;;
+	kinds) echo "library exec floor floor-naive qemu qemu-kernel all none" ;;
+	vms) echo none ;;
 	kernel-cache) echo "off @folder" ;;
 	kernel-unpack) echo "auto host guest" ;;
 	add-cmdline | hugepages) echo "on off" ;;
@@ -110,8 +115,28 @@ _lacuna_complete_value() { # OPTION
 	done
 }
 
+# Completes an option of a command, or its value.
+_lacuna_complete_option() { # COMMAND, as for _lacuna_options
+	local current=${words[-1]} previous=${words[-2]} option
+	option=${previous#--}
+	if [[ $current == --*=* ]]; then
+		option=${current%%=*}
+		before=$option= typed=${current#*=}
+		_lacuna_complete_value "${option#--}"
+	elif [[ $previous == --* && $previous != *=* && $current != --* ]] &&
+		_lacuna_value "$option" >/dev/null; then
+		_lacuna_complete_value "$option"
+		! _lacuna_may_stand_alone "$option" || [[ $current ]] ||
+			_lacuna_offer $(_lacuna_options "$1" | sed -E 's/[a-z-]+/--&/g')
+	elif [[ $1 == dump && $current != -* ]]; then
+		_lacuna_offer acpi e820 cmdline pci
+	else
+		_lacuna_offer $(_lacuna_options "$1" | sed -E 's/[a-z-]+/--&/g') --help
+	fi
+}
+
 _lacuna_complete() {
-	local current=${words[-1]} command=${words[1]} previous=${words[-2]} option
+	local current=${words[-1]} command=${words[1]}
 	typed=$current
 	if [[ ${#words[@]} -eq 2 ]]; then
 		_lacuna_offer run dump control doctor bench help version
@@ -119,21 +144,13 @@ _lacuna_complete() {
 		return
 	fi
 	case $command in
-	run | dump)
-		option=${previous#--}
-		if [[ $current == --*=* ]]; then
-			option=${current%%=*}
-			before=$option= typed=${current#*=}
-			_lacuna_complete_value "${option#--}"
-		elif [[ $previous == --* && $previous != *=* && $current != --* ]] &&
-			_lacuna_value "$option" >/dev/null; then
-			_lacuna_complete_value "$option"
-			! _lacuna_may_stand_alone "$option" || [[ $current ]] ||
-				_lacuna_offer $(_lacuna_options "$command" | sed -E 's/[a-z-]+/--&/g')
-		elif [[ $command == dump && $current != -* ]]; then
-			_lacuna_offer acpi e820 cmdline pci
+	run | dump) _lacuna_complete_option "$command" ;;
+	bench)
+		if [[ ${#words[@]} -eq 3 ]]; then
+			_lacuna_offer start
+			[[ $current != -* ]] || _lacuna_offer --help
 		else
-			_lacuna_offer $(_lacuna_options "$command" | sed -E 's/[a-z-]+/--&/g') --help
+			_lacuna_complete_option "bench-${words[2]}"
 		fi
 		;;
 	control)

@@ -43,7 +43,8 @@ offers() { # LINE WORD...: bash offers these, in any order
 # --- commands and their options
 commands=$("$LACUNA" help | sed -nE 's/^  ([a-z]+) .*/\1/p')
 options() { # COMMAND
-	"$LACUNA" help "$1" | sed -nE 's/^  (--[a-z0-9-]+).*/\1/p'
+	# shellcheck disable=SC2086 # two words for a command of bench
+	"$LACUNA" help $1 | sed -nE 's/^  (--[a-z0-9-]+).*/\1/p'
 }
 requests=$("$LACUNA" help control | sed -nE 's/^  ([a-z-]+) .*/\1/p')
 kinds=$("$LACUNA" help dump | sed -nE '1s/^Usage: lacuna dump ([^. ]+).*/\1/p' | tr '|' '\n')
@@ -56,6 +57,14 @@ for shell in "${shells[@]}"; do
 		same_set "$shell: options of $command" "$(options $command)"$'\n'--help "$("in_$shell" "lacuna $command --" | sed 's/=$//')" \
 			"$file: add % ($([ "$shell" = bash ] && echo "_lacuna_options, _lacuna_value" || echo "lacuna_machine, or $command"))" \
 			"$file: '$command' has no option %"
+	done
+	benches=$("$LACUNA" help bench | sed -nE 's/^  ([a-z]+) .*/\1/p')
+	same_set "$shell: commands of bench" "$benches" "$("in_$shell" "lacuna bench ")" \
+		"$file: add the command % of bench" "$file: bench has no command %"
+	for command in $benches; do
+		same_set "$shell: options of bench $command" "$(options "bench $command")"$'\n'--help \
+			"$("in_$shell" "lacuna bench $command --" | sed 's/=$//')" "$file: add % to bench $command" \
+			"$file: 'bench $command' has no option %"
 	done
 	same_set "$shell: requests of control" "$requests" "$("in_$shell" "lacuna control image ")" \
 		"$file: add the request %" "$file: there is no request %"
@@ -135,6 +144,9 @@ offers "lacuna run --serial fd=3:"
 offers "lacuna run --cpus "
 offers "lacuna control i" image
 offers "lacuna doctor "
+offers "lacuna bench start --format c" csv
+offers "lacuna bench start --plot f" folder
+offers "lacuna bench start --save=i" image
 check "bash: options again after one without a value" grep -qx -- --cpus <(in_bash "lacuna run --verbose ")
 check "bash: options after a value that may be missing" grep -qx -- --cpus <(in_bash "lacuna run --rng ")
 finish
