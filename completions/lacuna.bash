@@ -38,7 +38,7 @@ _lacuna_value() { # OPTION[.KEY]
 	pmem) echo "path= fd= readonly= bus=" ;;
 	rng) echo "bus=" ;;
 	vsock) echo "cid= path= fd= bus=" ;;
-	pci) echo "config= window= buses= ports= pv-bit= pv-bit-15=" ;;
+	pci) echo "config= window= large-pages= coalesce= buses= ports= pv-bit= pv-bit-15=" ;;
 	pci.config) echo "ecam both type1" ;;
 	pci.window) echo "auto memory trap" ;;
 	pci.buses | pci.ports) echo auto ;;
@@ -46,7 +46,7 @@ _lacuna_value() { # OPTION[.KEY]
 	pci.pv-bit-15) echo i-understand ;;
 	serial) echo "$end" ;;
 	console) echo "$end name= bus=" ;;
-	*.readonly | *.direct | *.deflate-on-oom | *.reporting) echo "on off" ;;
+	*.large-pages | *.coalesce | *.readonly | *.direct | *.deflate-on-oom | *.reporting) echo "on off" ;;
 	*.path | *.file | *.socket | *.link | *.passt) echo @file ;;
 	verbose) return 1 ;;
 	*) ;; # a number, a size, a text

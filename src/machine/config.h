@@ -70,9 +70,11 @@ struct machine_config {
 	struct {
 		enum machine_pci_config config;
 		enum machine_pci_window window;
-		unsigned buses; /* 1 to 256; 0: as many as are needed */
-		int ports;      /* 0 to 255; -1: as many as are needed */
-		int pv_bit;     /* see include/abi/pvbit.h; -1: off */
+		bool small_pages; /* no large page behind buses without functions */
+		bool no_coalesce; /* every write of the guest's returns to the monitor */
+		unsigned buses;   /* 1 to 256; 0: as many as are needed */
+		int ports;        /* 0 to 255; -1: as many as are needed */
+		int pv_bit;       /* see include/abi/pvbit.h; -1: off */
 	} pci;
 
 	struct machine_device_option *devices; /* in the order given */

@@ -84,12 +84,24 @@ static int parse_ports(const struct keyval *kv, int *ret, struct lacuna_error **
 	return rc;
 }
 
+/* On unless it is switched off. */
+static int parse_off(
+	const struct keyval *kv, const char *key, bool *ret_off, struct lacuna_error **err)
+{
+	static const char *const words[] = { "on", "off", NULL };
+	unsigned word = 0;
+	int rc = choose(kv, key, words, "on or off", &word, err);
+	*ret_off = word;
+	return rc;
+}
+
 static int parse(const struct keyval *kv, struct machine_config *config, struct lacuna_error **err)
 {
 	static const char *const configs[] = { "ecam", "both", "type1", NULL };
 	static const char *const windows[] = { "auto", "memory", "trap", NULL };
 	unsigned kind = 0, window = 0, buses = 0;
 	int pv_bit = -1, ports = PCI_ANY, rc;
+	bool small_pages = false, no_coalesce = false;
 	rc = choose(kv, "config", configs, "ecam, both or type1", &kind, err);
 	if (rc == 0)
 		rc = choose(kv, "window", windows, "auto, memory or trap", &window, err);
@@ -99,14 +111,23 @@ static int parse(const struct keyval *kv, struct machine_config *config, struct 
 		rc = parse_pv_bit(kv, &pv_bit, err);
 	if (rc == 0)
 		rc = parse_ports(kv, &ports, err);
+	if (rc == 0)
+		rc = parse_off(kv, "large-pages", &small_pages, err);
+	if (rc == 0)
+		rc = parse_off(kv, "coalesce", &no_coalesce, err);
 	if (rc < 0)
 		return rc;
 	if (kind == MACHINE_PCI_TYPE1 && window != MACHINE_WINDOW_AUTO)
 		return err_set(err, EINVAL,
 			"config=type1 has no window; leave window=%s out or take config=both",
 			windows[window]);
+	if (small_pages && (kind == MACHINE_PCI_TYPE1 || window == MACHINE_WINDOW_TRAP))
+		return err_set(err, EINVAL,
+			"large-pages=off is about a window of memory, which this has not; leave it out");
 	config->pci.config = (enum machine_pci_config)kind;
 	config->pci.window = (enum machine_pci_window)window;
+	config->pci.small_pages = small_pages;
+	config->pci.no_coalesce = no_coalesce;
 	config->pci.buses = buses;
 	config->pci.ports = ports;
 	config->pci.pv_bit = pv_bit;
@@ -116,8 +137,8 @@ static int parse(const struct keyval *kv, struct machine_config *config, struct 
 int machine_config_set_pci(struct machine_config *config, const char *key, const char *value,
 	struct lacuna_error **err)
 {
-	static const char *const keys[] = { "config", "window", "buses", "ports", "pv-bit",
-		"pv-bit-15", NULL };
+	static const char *const keys[] = { "config", "window", "large-pages", "coalesce", "buses",
+		"ports", "pv-bit", "pv-bit-15", NULL };
 	struct keyval *kv = NULL;
 	int rc = keyval_parse(value, NULL, keys, &kv, err);
 	if (rc == 0)

@@ -204,11 +204,12 @@ static int load_guest(struct machine *m, const struct machine_config *config,
 }
 
 /* All that makes KVM replace its tables of ports, addresses and routes. */
-static int connect(struct machine *m, struct lacuna_error **err)
+static int connect(
+	struct machine *m, const struct machine_config *config, struct lacuna_error **err)
 {
 	int rc = platform_connect(m, err);
 	if (rc == 0)
-		rc = window_coalesce(m, err);
+		rc = window_coalesce(m, config, err);
 	if (rc == 0)
 		rc = pci_host_power_on(m->pci, err);
 	return rc;
@@ -259,7 +260,7 @@ static int build(struct machine *m, const struct machine_config *config,
 	if (rc == 0)
 		rc = kvm_vm_create_irqchip(&m->vm, err);
 	if (rc == 0)
-		rc = connect(m, err);
+		rc = connect(m, config, err);
 	struct boot_entry entry;
 	if (rc == 0)
 		rc = load_guest(m, config, &entry, err);

@@ -176,7 +176,8 @@ void platform_reset_port(struct machine *m, const struct region_ops **ret_ops, v
 /* window.c: the read-only slots, from number @slot on; then the zones whose writes are coalesced */
 int window_new(struct machine *m, const struct machine_config *config, unsigned slot,
 	struct lacuna_error **err);
-int window_coalesce(struct machine *m, struct lacuna_error **err);
+int window_coalesce(
+	struct machine *m, const struct machine_config *config, struct lacuna_error **err);
 void window_pre_fault(struct machine *m);
 
 #endif

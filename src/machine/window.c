@@ -17,12 +17,13 @@
 
 #define PAGE ((uint64_t)4096)
 
-static int map_window(struct machine *m, unsigned first_slot, struct lacuna_error **err)
+static int map_window(
+	struct machine *m, bool large_pages, unsigned first_slot, struct lacuna_error **err)
 {
 	if (!m->vm.readonly_mem)
 		return err_set(err, ENOTSUP,
 			"this VM has no read-only memory slots (KVM_CAP_READONLY_MEM)");
-	int rc = ecam_window_new(m->pci, MAX_ZONES, &m->window, err);
+	int rc = ecam_window_new(m->pci, MAX_ZONES, large_pages, &m->window, err);
 	if (rc < 0)
 		return rc;
 	struct ecam_window *w = m->window;
@@ -60,7 +61,7 @@ int window_new(struct machine *m, const struct machine_config *config, unsigned 
 	if (config->pci.config == MACHINE_PCI_TYPE1 || config->pci.window == MACHINE_WINDOW_TRAP)
 		return 0;
 	struct lacuna_error *why = NULL;
-	int rc = map_window(m, slot, &why);
+	int rc = map_window(m, !config->pci.small_pages, slot, &why);
 	if (rc == 0)
 		return 0;
 	unmap_window(m, slot);
@@ -79,8 +80,11 @@ int window_new(struct machine *m, const struct machine_config *config, unsigned 
 	return rc;
 }
 
-int window_coalesce(struct machine *m, struct lacuna_error **err)
+int window_coalesce(
+	struct machine *m, const struct machine_config *config, struct lacuna_error **err)
 {
+	if (config->pci.no_coalesce)
+		return 0;
 	/* The address port is written before every data access; its value is needed only then. */
 	int rc = 0;
 	if (m->pci_config != MACHINE_PCI_ECAM && m->vm.coalesced_pio)

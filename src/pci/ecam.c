@@ -39,6 +39,13 @@ static bool chunk_has_functions(const struct pci_host *host, unsigned chunk)
 	return false;
 }
 
+/* Whether it is put together page by page. */
+static bool chunk_is_pieces(
+	const struct ecam_window *w, const struct pci_host *host, unsigned chunk)
+{
+	return w->small_pages || chunk_has_functions(host, chunk);
+}
+
 /* The first page from @page on, up to @end, that has (or has not) a function. */
 static unsigned skip(const struct pci_host *host, unsigned page, unsigned end, bool present)
 {
@@ -109,12 +116,12 @@ static void add_slot(struct ecam_window *w, unsigned first_page, unsigned end_pa
 	};
 }
 
-/* One slot for each run of chunks that have functions, one for each empty chunk. */
+/* One slot for each run of chunks that are made of pieces, one for each other chunk. */
 static int make_slots(struct ecam_window *w, struct pci_host *host, struct lacuna_error **err)
 {
 	unsigned chunks = chunk_count(host), occupied = 0, live = 0;
 	for (unsigned chunk = 0; chunk < chunks; chunk++)
-		occupied += chunk_has_functions(host, chunk);
+		occupied += chunk_is_pieces(w, host, chunk);
 	w->map_size = (uint64_t)occupied * CHUNK;
 	w->map_reserved = w->map_size + CHUNK;
 	w->map_base = mmap(NULL, w->map_reserved, PROT_NONE,
@@ -132,7 +139,7 @@ static int make_slots(struct ecam_window *w, struct pci_host *host, struct lacun
 	for (unsigned chunk = 0; chunk < chunks;) {
 		unsigned first = chunk;
 		uint8_t *hva = at;
-		for (; chunk < chunks && chunk_has_functions(host, chunk); chunk++, at += CHUNK) {
+		for (; chunk < chunks && chunk_is_pieces(w, host, chunk); chunk++, at += CHUNK) {
 			int rc = map_chunk(w, host, chunk, at, &live, err);
 			if (rc < 0)
 				return rc;
@@ -178,16 +185,17 @@ static int make_zones(struct ecam_window *w, const struct pci_host *host, unsign
 	return 0;
 }
 
-int ecam_window_new(struct pci_host *host, unsigned max_zones, struct ecam_window **ret,
-	struct lacuna_error **err)
+int ecam_window_new(struct pci_host *host, unsigned max_zones, bool large_pages,
+	struct ecam_window **ret, struct lacuna_error **err)
 {
 	struct ecam_window *w = calloc(1, sizeof(*w));
 	if (!w)
 		return err_nomem(err);
 	w->live_fd = -1;
+	w->small_pages = !large_pages;
 	bool empty_chunks = false;
 	for (unsigned chunk = 0; chunk < chunk_count(host); chunk++)
-		empty_chunks |= !chunk_has_functions(host, chunk);
+		empty_chunks |= !chunk_is_pieces(w, host, chunk);
 	int rc = ones_get(empty_chunks, &w->ones, err);
 	if (rc == 0)
 		rc = make_live_pages(w, host, err);

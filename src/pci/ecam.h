@@ -38,6 +38,7 @@ struct ecam_window {
 	unsigned slot_count;
 	struct ecam_zone *zone;
 	unsigned zone_count;
+	bool small_pages; /* no slot is to have a huge page behind it */
 	bool large_pages; /* the slots of empty buses have a huge page behind them */
 
 	const struct ones *ones;
@@ -52,10 +53,11 @@ struct ecam_window {
 /*
  * Builds the window of @host as it is now and moves each function's configuration bytes into its
  * live page. No function may be added or removed afterwards while the window exists. @max_zones
- * bounds the zones: the largest gaps get one.
+ * bounds the zones: the largest gaps get one. Without @large_pages, buses without functions are
+ * made of 4 KiB pages like the others.
  */
-int ecam_window_new(struct pci_host *host, unsigned max_zones, struct ecam_window **ret,
-	struct lacuna_error **err);
+int ecam_window_new(struct pci_host *host, unsigned max_zones, bool large_pages,
+	struct ecam_window **ret, struct lacuna_error **err);
 
 /* Gives the functions their private bytes back. The slots must be gone. */
 void ecam_window_free(struct ecam_window *w, struct pci_host *host);

@@ -68,6 +68,10 @@ ParameterizedTestParameters(config, refused)
 		{ "pci", "config=ecma", -EINVAL, "pci: config: 'ecma' is unknown" },
 		{ "pci", "window=on", -EINVAL, "auto, memory or trap" },
 		{ "pci", "config=type1,window=memory", -EINVAL, "type1 has no window" },
+		{ "pci", "large-pages=2M", -EINVAL, "large-pages: '2M' is unknown; give on or off" },
+		{ "pci", "coalesce=yes", -EINVAL, "coalesce: 'yes' is unknown; give on or off" },
+		{ "pci", "window=trap,large-pages=off", -EINVAL, "leave it out" },
+		{ "pci", "config=type1,large-pages=off", -EINVAL, "leave it out" },
 		{ "pci", "buses=0", -ERANGE, "buses: 0 is out of range; give 1 to 256" },
 		{ "pci", "buses=257", -ERANGE, "buses: 257 is out of range" },
 		{ "pci", "buses=many", -EINVAL, "buses: 'many' is not a number" },
@@ -152,6 +156,20 @@ Test(config, stores)
 	cr_expect_eq(c.pci.pv_bit, -1);
 	cr_expect_eq(c.timeout_us, 60000000);
 	cr_expect_eq(machine_config_check(&c, NULL), 0);
+	machine_config_done(&c);
+}
+
+Test(config, switches_of_pci)
+{
+	struct machine_config c;
+	machine_config_init(&c);
+	cr_expect(!c.pci.small_pages && !c.pci.no_coalesce);
+	cr_assert_eq(machine_config_set(&c, "pci", "large-pages=off,coalesce=off", NULL), 0);
+	cr_expect(c.pci.small_pages && c.pci.no_coalesce);
+	machine_config_done(&c);
+	machine_config_init(&c);
+	cr_assert_eq(machine_config_set(&c, "pci", "large-pages=on,coalesce=on", NULL), 0);
+	cr_expect(!c.pci.small_pages && !c.pci.no_coalesce);
 	machine_config_done(&c);
 }
 

@@ -62,7 +62,7 @@ static void window_make(struct window *x, const struct shape *s, unsigned max_zo
 		pci_config_set(&d->f.config, PCI_DEVICE_ID, 0x2000 + x->devs, 2);
 		pci_config_set(&d->f.config, PCI_CONFIG_SIZE - 4, 0xfeed0000 + x->devs, 4);
 	}
-	cr_assert_eq(ecam_window_new(x->fx.host, max_zones, &x->w, NULL), 0);
+	cr_assert_eq(ecam_window_new(x->fx.host, max_zones, true, &x->w, NULL), 0);
 }
 
 static void window_done(struct window *x)
@@ -198,7 +198,7 @@ ParameterizedTest(struct shape *s, ecam, writes)
 		cr_expect_eq(cfg_read(&x.fx, s->bdf[i], PCI_INTERRUPT_LINE, 1), 0x11);
 	}
 	/* and a second window can be made of them */
-	cr_assert_eq(ecam_window_new(x.fx.host, 0, &x.w, NULL), 0);
+	cr_assert_eq(ecam_window_new(x.fx.host, 0, true, &x.w, NULL), 0);
 	for (unsigned i = 0; i < x.devs; i++)
 		cr_expect_eq(page_of(x.w, s->bdf[i])[PCI_INTERRUPT_LINE], 0x11);
 	window_done(&x);
@@ -312,6 +312,25 @@ static void fill(struct pci_fixture *fx, struct pci_function *f, unsigned count,
 	}
 }
 
+/* Without large pages the window is one slot, and shows the same. */
+Test(ecam, small_pages)
+{
+	struct pci_fixture fx;
+	struct ecam_window *w;
+	uint8_t ones[PAGE];
+	memset(ones, 0xff, sizeof(ones));
+	fixture_init(&fx, 7);
+	cr_assert_eq(ecam_window_new(fx.host, ANY_ZONES, false, &w, NULL), 0);
+	cr_expect_eq(w->slot_count, 1);
+	cr_expect_eq(w->slot[0].size, 7 * BUS * PAGE);
+	cr_expect(!w->large_pages);
+	cr_expect_arr_neq(page_of(w, 0), ones, PAGE);
+	for (unsigned page = 1; page < 7 * BUS; page++)
+		cr_expect_arr_eq(page_of(w, page), ones, PAGE, "page 0x%x", page);
+	ecam_window_free(w, fx.host);
+	fixture_done(&fx);
+}
+
 Test(ecam, full_bus)
 {
 	struct pci_fixture fx;
@@ -319,7 +338,7 @@ Test(ecam, full_bus)
 	struct pci_function *f = calloc(255, sizeof(*f));
 	fixture_init(&fx, 1);
 	fill(&fx, f, 255, 1);
-	cr_assert_eq(ecam_window_new(fx.host, ANY_ZONES, &w, NULL), 0);
+	cr_assert_eq(ecam_window_new(fx.host, ANY_ZONES, true, &w, NULL), 0);
 	cr_expect_eq(w->zone_count, 0);
 	cr_expect_eq(w->slot_count, 1);
 	cr_expect(!w->large_pages);
@@ -358,7 +377,7 @@ Test(ecam, too_many_mappings, .timeout = 60)
 	struct pci_function *f = calloc(COUNT, sizeof(*f));
 	fixture_init(&fx, 256);
 	fill(&fx, f, COUNT, 2);
-	int rc = ecam_window_new(fx.host, 960, &w, &err);
+	int rc = ecam_window_new(fx.host, 960, true, &w, &err);
 	if (max_map_count() < 65536) {
 		cr_expect_eq(rc, -ENOMEM);
 		cr_expect(err && strstr(lacuna_error_message(err), "vm.max_map_count"));
