@@ -7,7 +7,12 @@
  *   probe.mech=auto|ecam|type1   auto: as a kernel chooses that knows the paravirtual bit
  *   probe.pv-bit=N               the bit's number in KVM's feature leaf
  *   probe.passes=N               2: the first pass is cold, the others are warm
- *   probe.quiet                  the last line only
+ *   probe.bench                  each read is timed, which makes passes slower; the last line tells
+ *   probe.hold                   prints "probe: hold ADDRESS" and waits until the dword there is 0:
+ *                                twice before the first pass, and after each, so that whoever runs
+ *                                it can tell what a pass alone has caused; with probe.bench, the
+ *                                last line says where the times are instead of sorting them
+ *   probe.quiet                  the last line, and those of probe.hold, only
  * The last line is one JSON object. Ends with exit code 1 when it saw a contradiction.
  */
 #include <abi/pvbit.h>
@@ -17,15 +22,18 @@
 #include "guest.h"
 #include "hypervisor.h"
 #include "io.h"
+#include "measure.h"
 #include "pci.h"
 #include "print.h"
+#include "serial.h"
 #include "string.h"
 
 #define FOUND_MAX 4096
 
 struct scan {
 	enum pci_mechanism mechanism;
-	bool all, quiet;
+	bool all, quiet, bench, hold;
+	struct measure *measure; /* of this pass, with bench */
 	unsigned passes;
 	unsigned found; /* may exceed FOUND_MAX; bdf[] then holds the first ones */
 	uint16_t bdf[FOUND_MAX];
@@ -38,6 +46,9 @@ struct pass {
 };
 
 static struct scan scan;
+static volatile uint32_t held;
+
+extern const char _start[], guest_end[];
 
 /* As a kernel chooses that knows the bit: it says that ECAM is sound for every register; without it
  * type 1 is preferred where it works. */
@@ -51,40 +62,78 @@ static enum pci_mechanism choose_mechanism(bool bit)
 	return ecam ? PCI_ECAM : PCI_TYPE1;
 }
 
+static uint32_t read(struct pass *pass, unsigned bdf, unsigned offset, unsigned size)
+{
+	uint32_t v = scan.mechanism == PCI_ECAM ? mem_read(pci_ecam_address(bdf, offset), size)
+						: pci_read(PCI_TYPE1, bdf, offset, size);
+	if (scan.bench)
+		measure_note(scan.measure);
+	pass->reads++;
+	return v;
+}
+
 static void note(struct pass *pass, unsigned bdf)
 {
 	if (pass->found < FOUND_MAX)
 		scan.bdf[pass->found] = bdf;
 	pass->found++;
-	pass->hash = hash_add(
-		hash_add(pass->hash, bdf), pci_read(scan.mechanism, bdf, PCI_VENDOR_ID, 4));
-	pass->reads++;
+	pass->hash = hash_add(hash_add(pass->hash, bdf), read(pass, bdf, PCI_VENDOR_ID, 4));
+}
+
+/* As pci_next(), which can't note the time of each read. */
+static unsigned next(struct pass *pass, unsigned bdf, unsigned end, unsigned step)
+{
+	if (!scan.bench) {
+		unsigned hit = pci_next(scan.mechanism, bdf, end, step);
+		pass->reads += (hit - bdf + step - 1) / step + (hit < end);
+		return hit;
+	}
+	while (bdf < end && read(pass, bdf, PCI_VENDOR_ID, 4) == PCI_ABSENT)
+		bdf += step;
+	return bdf < end ? bdf : end;
 }
 
 /* Notes every @step-th function from @bdf up to @end. */
 static void sweep(struct pass *pass, unsigned bdf, unsigned end, unsigned step, bool functions)
 {
 	while (bdf < end) {
-		unsigned hit = pci_next(scan.mechanism, bdf, end, step);
-		pass->reads += (hit - bdf + step - 1) / step;
+		unsigned hit = next(pass, bdf, end, step);
 		if (hit == end)
 			break;
-		pass->reads++;
 		note(pass, hit);
-		if (functions && pci_read(scan.mechanism, hit, PCI_HEADER_TYPE, 1) & 0x80)
+		if (functions && read(pass, hit, PCI_HEADER_TYPE, 1) & 0x80)
 			sweep(pass, hit + 1, hit + 8, 1, false);
-		pass->reads += functions;
 		bdf = hit + step;
 	}
 }
 
-static struct pass run_pass(void)
+static struct pass run_pass(struct measure *measure)
 {
 	struct pass pass = { .hash = HASH_START };
-	uint64_t start = rdtsc();
+	scan.measure = measure;
+	measure_start(measure);
+	uint64_t start = measure->last;
 	sweep(&pass, 0, pci.buses * 256, scan.all ? 1 : 8, !scan.all);
 	pass.ticks = rdtsc() - start;
 	return pass;
+}
+
+static void hold(void)
+{
+	if (!scan.hold)
+		return;
+	held = 1;
+	print("probe: hold 0x%lx\n", (uint64_t)&held);
+	serial_drain();
+	while (held)
+		;
+}
+
+/* So that no pass pays for the first use of its own code. */
+static void touch_image(void)
+{
+	for (const char *at = _start; at < guest_end; at += 4096)
+		mem_read((uint64_t)at, 1);
 }
 
 /* Nanoseconds, or 0 where the clock's frequency is unknown. */
@@ -148,6 +197,19 @@ static void report_pass(unsigned n, const struct pass *p, uint64_t khz)
 		p->ticks / p->reads);
 }
 
+/* As a part of the last line. */
+static void report_bench(const char *name, const struct pass *p, struct measure *m)
+{
+	if (scan.hold) {
+		print(",\"%s\":{\"reads\":%lu,\"ticks\":%lu,\"samples\":%u,\"at\":\"0x%lx\"}", name,
+			p->reads, p->ticks, m->count, (uint64_t)m->sample);
+		return;
+	}
+	struct measured r = measure_sum_up(m);
+	print(",\"%s\":{\"reads\":%lu,\"ticks\":%lu,\"p50\":%u,\"p99\":%u,\"max\":%u}", name,
+		p->reads, p->ticks, r.p50, r.p99, r.max);
+}
+
 int guest_main(void)
 {
 	char unused[2];
@@ -155,6 +217,7 @@ int guest_main(void)
 		kvm_features() >> cmdline_number("probe.pv-bit", KVM_FEATURE_PCI_GO_MMCONFIG) & 1;
 	uint64_t khz = tsc_khz();
 	struct pass first = { 0 }, last = { 0 };
+	struct measure measure[2] = { 0 }; /* of the first pass, and of the last of the others */
 	int status = 0;
 
 	pci_init();
@@ -162,14 +225,23 @@ int guest_main(void)
 	scan.mechanism = choose_mechanism(bit);
 	scan.all = cmdline_is("probe.scan", "all");
 	scan.quiet = cmdline_get("probe.quiet", unused, sizeof(unused));
+	scan.bench = cmdline_get("probe.bench", unused, sizeof(unused));
+	scan.hold = cmdline_get("probe.hold", unused, sizeof(unused));
 	scan.passes = cmdline_number("probe.passes", 2);
+	for (unsigned i = 0; scan.bench && i < 2; i++)
+		measure_init(&measure[i], i);
 	if (scan.mechanism == PCI_ECAM && !pci.ecam)
 		return complain("ECAM was asked for and MCFG does not exist");
 	if (!scan.quiet)
 		report_start(bit);
 
+	if (scan.hold)
+		touch_image();
+	hold();
+	hold();
 	for (unsigned n = 0; n < scan.passes || !n; n++) {
-		last = run_pass();
+		last = run_pass(&measure[n > 0]);
+		hold();
 		if (!n)
 			first = last;
 		if (!scan.quiet)
@@ -184,16 +256,21 @@ int guest_main(void)
 		describe(scan.bdf[i]);
 
 	uint64_t hash = header_hash(scan.mechanism);
-	if (pci.ecam && pci.type1 && header_hash(PCI_ECAM) != header_hash(PCI_TYPE1))
+	if (!scan.bench && pci.ecam && pci.type1 && header_hash(PCI_ECAM) != header_hash(PCI_TYPE1))
 		status = complain("ECAM and type 1 show different headers");
 	if (!scan.quiet)
 		print("probe: checksum 0x%016lx\n", hash);
 	print("{\"probe\":{\"mech\":\"%s\",\"scan\":\"%s\",\"pv_bit\":%s,\"buses\":%u,\"functions\":%u,"
 	      "\"reads\":%lu,\"passes\":%u,\"tsc_khz\":%lu,\"cold_ns\":%lu,\"warm_ns\":%lu,"
-	      "\"checksum\":\"0x%016lx\",\"ok\":%s}}\n",
+	      "\"checksum\":\"0x%016lx\",\"ok\":%s",
 		scan.mechanism == PCI_ECAM ? "ecam" : "type1", scan.all ? "all" : "linux",
 		bit ? "true" : "false", pci.buses, scan.found, first.reads, scan.passes, khz,
 		to_ns(first.ticks, khz), to_ns(last.ticks, khz), hash, status ? "false" : "true");
+	if (scan.bench) {
+		report_bench("cold", &first, &measure[0]);
+		report_bench("warm", &last, &measure[scan.passes > 1]);
+	}
+	print("}}\n");
 	if (status)
 		return status;
 	guest_power_off();

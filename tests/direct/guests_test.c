@@ -78,6 +78,13 @@ static void address_writes_coalesced(const struct outcome *o)
 	cr_expect_eq(o->stats.type1_write, 0);
 }
 
+/* Each read of the data port comes after a write that selects the register. */
+static void address_writes_trap(const struct outcome *o)
+{
+	cr_expect_gt(o->stats.type1_read, 0);
+	cr_expect_geq(o->stats.type1_write, o->stats.type1_read);
+}
+
 /* A write leaves the kernel only when the ring of 170 or so is full; none is lost or counted twice.
  */
 static void writes_coalesced(const struct outcome *o)
@@ -232,5 +239,9 @@ PROBE(probe_both_no_bit, "", .pci = "config=both,buses=256,pv-bit=off",
 	.output = "type 1 works; pv bit clear; using type 1")
 PROBE(probe_type1, "", .pci = "config=type1",
 	.output = "no MCFG; type 1 works; pv bit set; using type 1")
+PROBE(probe_not_coalesced, "probe.mech=type1", .pci = "config=both,buses=1,coalesce=off",
+	.output = "using type 1", .check = address_writes_trap)
+PROBE(probe_bench, "probe.bench", .pci = "buses=1",
+	.output = "\"ok\":true,\"cold\":{\"reads\":34,\"ticks\":")
 GUEST(probe_refuses, NULL, "probe.mech=ecam", .pci = "config=type1", .code = 1,
 	.output = "CONTRADICTION")
