@@ -76,6 +76,7 @@ void progress(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void progress_clear(void);
 
 /* The commands. */
+extern const struct bench_command bench_pci;
 extern const struct bench_command bench_start;
 
 #endif
