@@ -191,10 +191,11 @@ static void report_start(bool bit)
 static void report_pass(unsigned n, const struct pass *p, uint64_t khz)
 {
 	uint64_t ns = to_ns(p->ticks, khz);
+	uint64_t reads = p->reads ? p->reads : 1; /* there is a bus: for the analyser */
 	print("probe: pass %u (%s): %u functions, %lu config reads in %lu us, %lu ns (%lu cycles) "
 	      "each\n",
-		n + 1, n ? "warm" : "cold", p->found, p->reads, ns / 1000, ns / p->reads,
-		p->ticks / p->reads);
+		n + 1, n ? "warm" : "cold", p->found, p->reads, ns / 1000, ns / reads,
+		p->ticks / reads);
 }
 
 /* As a part of the last line. */

@@ -83,3 +83,15 @@ refused() { # NAME PATTERN COMMAND...: status 125, nothing on stdout, one line o
 			"$(head -c 2000 "$tmp/err")" "$(head -c 500 "$tmp/out")"
 	fi
 }
+
+valid() { # FILE...: the schema of lacuna bench itself, then each file against it
+	/usr/bin/python3 - "$top/docs/bench.schema.json" "$@" <<-'PYTHON'
+		import json, sys
+		from jsonschema import Draft202012Validator
+		schema = json.load(open(sys.argv[1]))
+		Draft202012Validator.check_schema(schema)
+		wrong = [f"{name}: {'/'.join(map(str, e.absolute_path))}: {e.message[:300]}" for name in sys.argv[2:]
+			for e in Draft202012Validator(schema).iter_errors(json.load(open(name)))]
+		sys.exit("\n".join(wrong) or 0)
+	PYTHON
+}

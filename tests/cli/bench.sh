@@ -9,19 +9,6 @@ bench() { timeout 120 "$LACUNA" bench "$@"; }
 # All that a test of the program around the measurements needs.
 none=(--kinds none --vms none)
 
-# The schema itself, then FILE... against it.
-valid() {
-	/usr/bin/python3 - "$top/docs/bench.schema.json" "$@" <<-'PYTHON'
-		import json, sys
-		from jsonschema import Draft202012Validator
-		schema = json.load(open(sys.argv[1]))
-		Draft202012Validator.check_schema(schema)
-		wrong = [f"{name}: {'/'.join(map(str, e.absolute_path))}: {e.message[:300]}" for name in sys.argv[2:]
-			for e in Draft202012Validator(schema).iter_errors(json.load(open(name)))]
-		sys.exit("\n".join(wrong) or 0)
-	PYTHON
-}
-
 # --- usage
 check "help names the commands" grep -q '^  start ' <("$LACUNA" bench --help)
 same "help bench says the same" "$("$LACUNA" bench --help)" "$("$LACUNA" help bench)"
