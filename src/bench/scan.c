@@ -303,7 +303,7 @@ static int take_timed(
 	static const char *const names[SCAN_PASSES] = { "cold", "warm" };
 	double khz = json_number_value(json_object_get(probe, "tsc_khz"));
 	int rc = 0;
-	for (unsigned i = 0; i < passes && rc == 0; i++)
+	for (unsigned i = 0; i < SCAN_PASSES && i < passes && rc == 0; i++)
 		rc = take_samples(s, json_object_get(probe, names[i]), khz > 0 ? 1e6 / khz : NAN,
 			&ret->pass[i]);
 	return rc;
@@ -313,7 +313,7 @@ static void take_plain(
 	const struct session *s, const json_t *probe, unsigned passes, struct scan_result *ret)
 {
 	static const char *const times[SCAN_PASSES] = { "cold_ns", "warm_ns" };
-	for (unsigned i = 0; i < passes; i++) {
+	for (unsigned i = 0; i < SCAN_PASSES && i < passes; i++) {
 		double ns = json_number_value(json_object_get(probe, times[i]));
 		take_counts(s, i, &ret->pass[i]);
 		ret->pass[i].total_ns = ns > 0 ? ns : NAN;
