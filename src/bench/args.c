@@ -124,6 +124,15 @@ int option_words(const char *option, const char *text, const char *const *words,
 	}
 }
 
+json_t *list_json(const struct list *list, const char *const *words)
+{
+	json_t *a = json_array();
+	for (size_t i = 0; i < list->count; i++)
+		json_array_append_new(a, words ? json_string(words[list->value[i]])
+					       : json_integer((json_int_t)list->value[i]));
+	return a;
+}
+
 /* --- progress --- */
 
 static bool shown;

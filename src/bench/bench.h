@@ -71,6 +71,9 @@ int option_numbers(
 /* Values are numbers of @words, which NULL ends; "all" stands for all of them, in that order. */
 int option_words(const char *option, const char *text, const char *const *words, struct list *ret);
 
+/* The values as an array: numbers, or with @words the words they stand for. */
+json_t *list_json(const struct list *list, const char *const *words);
+
 /* One line on stderr that says how far long work has come, where stderr is a terminal. */
 void progress(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void progress_clear(void);

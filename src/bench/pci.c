@@ -249,15 +249,6 @@ static void add_figures(
 			large->failed ? NAN : median(&large->pass[COLD].faults), "", false, 140);
 }
 
-static json_t *list_json(const struct list *list, const char *const *names)
-{
-	json_t *a = json_array();
-	for (size_t i = 0; i < list->count; i++)
-		json_array_append_new(a, names ? json_string(names[list->value[i]])
-					       : json_integer((json_int_t)list->value[i]));
-	return a;
-}
-
 static json_t *settings(void)
 {
 	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:I, s:s}", "mechanism",

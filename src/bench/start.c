@@ -330,21 +330,12 @@ static json_t *is_static(const char *path)
 	return ok ? json_boolean(!interpreted) : json_null();
 }
 
-static json_t *names_json(const struct list *list, const char *const *names)
-{
-	json_t *a = json_array();
-	for (size_t i = 0; i < list->count; i++)
-		json_array_append_new(a, names ? json_string(names[list->value[i]])
-					       : json_integer((json_int_t)list->value[i]));
-	return a;
-}
-
 static json_t *settings(const struct inputs *in)
 {
 	return json_pack("{s:I, s:o, s:I, s:I, s:o, s:I, s:o}", "count", (json_int_t)asked.count,
-		"kinds", names_json(&asked.kinds, kind_names), "memory_mib",
+		"kinds", list_json(&asked.kinds, kind_names), "memory_mib",
 		(json_int_t)asked.memory_mib, "vcpus", (json_int_t)1, "vms",
-		names_json(&asked.vms, NULL), "repeat", (json_int_t)asked.repeat,
+		list_json(&asked.vms, NULL), "repeat", (json_int_t)asked.repeat,
 		"program_is_static", is_static(in->program));
 }
 

@@ -28,7 +28,6 @@ owner_only="setpriv --bounding-set=-all --inh-caps=-all --securebits=+noroot"
 # --- usage
 refused "no command" "no command given; see 'lacuna help'" "$LACUNA"
 refused "unknown command" "unknown command 'start'" "$LACUNA" start
-refused "bench is not there yet" "bench: not in this version yet" "$LACUNA" bench pci
 refused "help on an unknown command" "unknown command 'start'" "$LACUNA" help start
 refused "argument after version" "version: unexpected argument 'x'" "$LACUNA" version x
 refused "argument after doctor" "doctor: unexpected argument '--fix'" "$LACUNA" doctor --fix
