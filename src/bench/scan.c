@@ -56,10 +56,15 @@ static void on_output(void *opaque, const void *data, size_t size)
 
 /* --- the machine --- */
 
-/* Root ports that hold @devices: each takes a slot of bus 0 and gives eight places. */
+/* The fewest root ports that hold @devices: eight of them take a slot of bus 0, of which 31 are
+ * free, and each gives eight places. lacuna chooses as many by itself; check_machine() holds it to
+ * that. */
 static unsigned ports_for(unsigned devices)
 {
-	return devices > 31 ? (devices - 31 + 6) / 7 : 0;
+	unsigned ports = 0;
+	while (31 - (ports + 7) / 8 + 8 * ports < devices)
+		ports++;
+	return ports;
 }
 
 /* The fewest devices that make @functions of them, their ports and the host bridge. */

@@ -63,7 +63,7 @@ holds "256 buses: faults are judged" '.figures | map(.goal) == [0, 140]' "$resul
 bench --buses 1 --functions 64,33 --mechanism ecam-large --pass cold --repeat 1 --format json >"$result"
 check "no such machine: the schema holds" valid "$result"
 holds "no such machine: the rows say so" '(.rows[0].not_available | test("buses")) and (.rows[1].not_available | test("buses"))' "$result"
-bench --buses 8 --functions 64,33 --mechanism ecam-large --pass cold --repeat 1 --format json >"$result"
+bench --buses 32 --functions 256,33 --mechanism ecam-large --pass cold --repeat 1 --format json >"$result"
 holds "functions behind ports: found, but where their number can't be" '(.rows[0] | has("not_available") | not) and
 	.rows[1].not_available == "no machine has 33 functions: the next one has 34"' "$result"
 
