@@ -4,7 +4,7 @@
  * console (the only one) or port (number 1 of two).
  *
  *   test=print   bytes=N of a pattern, then ends at once, whatever is still under way;
- *                with hello, it says so at the serial port before
+ *                with hello, it says so at the serial port before, and waits for an answer
  *
  *   test=echo    says "ready", sends back what it receives, ends with exit code 0 after a 'q'
  */
@@ -162,12 +162,14 @@ static void print_piece(uint32_t n, uint32_t len)
 static int test_print(void)
 {
 	uint32_t bytes = (uint32_t)cmdline_number("bytes", 0), n = 0;
-	char hello[8];
+	char hello[8], c;
 	if (!open_stream())
 		return fail("no stream");
 	if (cmdline_get("hello", hello, sizeof(hello))) {
 		print("hello\n");
 		serial_drain(); /* now it is with the host */
+		while (!serial_get(&c))
+			__asm__ volatile("pause");
 	}
 	make_text();
 	for (uint32_t at = 0, len; at < bytes; at += len, n++) {
