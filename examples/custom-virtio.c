@@ -7,8 +7,8 @@
  *	cc -o custom-virtio custom-virtio.c $(pkg-config --cflags --libs lacuna)
  *	custom-virtio KERNEL [COMMAND-LINE]
  *
- * boots KERNEL with the device on the PCI bus and the serial port on the terminal, and returns the
- * guest's exit code.
+ * boots KERNEL with the device on the PCI bus, streams its console to standard output and returns
+ *the guest's exit code.
  *
  * Device type 63, one queue. A chain has the text, and room for the answer, which is as long; of a
  * text that is longer than the room, or than LENGTH_MAX, the device gives back nothing: 0 bytes
@@ -210,10 +210,20 @@ static int add_device(struct lacuna_config *config, struct lacuna_error **err)
 	return lacuna_config_add_virtio_device(config, &device, err); /* copies all of it */
 }
 
-static int set(
-	struct lacuna_config *config, const char *key, const char *value, struct lacuna_error **err)
+static void print(void *opaque, const void *data, size_t size)
 {
-	return value ? lacuna_config_set(config, key, value, err) : 0;
+	fwrite(data, 1, size, opaque);
+	fflush(opaque);
+}
+
+static int configure(struct lacuna_config *config, char **argv, struct lacuna_error **err)
+{
+	int rc = lacuna_config_set(config, "kernel", argv[1], err);
+	if (rc == 0 && argv[2])
+		rc = lacuna_config_set(config, "cmdline", argv[2], err);
+	if (rc == 0)
+		rc = lacuna_config_set_serial_output(config, print, stdout, err);
+	return rc < 0 ? rc : add_device(config, err);
 }
 
 int main(int argc, char **argv)
@@ -222,35 +232,25 @@ int main(int argc, char **argv)
 	struct lacuna_vm *vm = NULL;
 	struct lacuna_error *err = NULL;
 	enum lacuna_end_reason reason = LACUNA_END_NONE;
-	int code = 0;
+	int code = 0, status = 125;
+
 	if (argc < 2 || argc > 3) {
-		fprintf(stderr, "usage: %s KERNEL [COMMAND-LINE]\n", argv[0]);
-		return 125;
+		fprintf(stderr, "usage: custom-virtio KERNEL [COMMAND-LINE]\n");
+		return status;
 	}
-	int rc = lacuna_config_new(&config, &err);
-	if (rc == 0)
-		rc = set(config, "kernel", argv[1], &err);
-	if (rc == 0)
-		rc = set(config, "cmdline", argv[2], &err);
-	if (rc == 0)
-		rc = set(config, "serial", "stdio", &err);
-	if (rc == 0)
-		rc = add_device(config, &err);
-	if (rc == 0)
-		rc = lacuna_vm_new(config, &vm, &err);
-	lacuna_config_free(config);
-	if (rc == 0)
-		rc = lacuna_vm_start(vm, &err);
-	if (rc == 0)
-		rc = lacuna_vm_wait(vm, &reason, &code, &err);
-	if (rc < 0)
+	if (lacuna_config_new(&config, &err) == 0 && configure(config, argv, &err) == 0 &&
+		lacuna_vm_new(config, &vm, &err) == 0 && lacuna_vm_start(vm, &err) == 0 &&
+		lacuna_vm_wait(vm, &reason, &code, &err) == 0) {
+		if (reason == LACUNA_END_EXIT_CODE || reason == LACUNA_END_POWEROFF)
+			status = code;
+		else
+			fprintf(stderr, "custom-virtio: the VM ended by %s %s\n",
+				lacuna_end_reason_name(reason), lacuna_vm_end_message(vm));
+	} else {
 		fprintf(stderr, "custom-virtio: %s\n", lacuna_error_message(err));
-	else if (reason != LACUNA_END_EXIT_CODE && reason != LACUNA_END_POWEROFF)
-		fprintf(stderr, "custom-virtio: the guest ended by %s: %s\n",
-			lacuna_end_reason_name(reason), lacuna_vm_end_message(vm));
+	}
 	lacuna_error_free(err);
 	lacuna_vm_free(vm);
-	if (rc < 0)
-		return 125;
-	return reason == LACUNA_END_EXIT_CODE || reason == LACUNA_END_POWEROFF ? code : 126;
+	lacuna_config_free(config);
+	return status;
 }

@@ -14,7 +14,7 @@ works() { # EXAMPLE GUEST TEST OUTPUT
 }
 
 for example in custom-pci custom-virtio; do
-	refused "$example: usage" "^usage: .*$example KERNEL" "$BUILD/examples/$example"
+	refused "$example: usage" "^usage: $example KERNEL" "$BUILD/examples/$example"
 done
 
 if [ ! -w /dev/kvm ]; then
