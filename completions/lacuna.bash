@@ -13,6 +13,7 @@ _lacuna_options() { # COMMAND, or bench-COMMAND
 	case $1 in
 	run) echo "$machine stats-file control verbose" ;;
 	dump) echo "out $machine" ;;
+	bench-pci) echo "mechanism buses functions pass scan repeat $bench" ;;
 	bench-start) echo "count kinds memory program vms repeat $bench" ;;
 	esac
 }
@@ -26,6 +27,9 @@ _lacuna_value() { # OPTION[.KEY]
 	format) echo "table json csv" ;;
 	kinds) echo "library exec floor floor-naive qemu qemu-kernel all none" ;;
 	vms) echo none ;;
+	mechanism) echo "type1 type1-coalesced ecam-trap ecam-4k ecam-large all" ;;
+	pass) echo "cold warm all" ;;
+	scan) echo "all linux" ;;
 	kernel-cache) echo "off @folder" ;;
 	kernel-unpack) echo "auto host guest" ;;
 	add-cmdline | hugepages) echo "on off" ;;
@@ -147,7 +151,7 @@ _lacuna_complete() {
 	run | dump) _lacuna_complete_option "$command" ;;
 	bench)
 		if [[ ${#words[@]} -eq 3 ]]; then
-			_lacuna_offer start
+			_lacuna_offer pci start
 			[[ $current != -* ]] || _lacuna_offer --help
 		else
 			_lacuna_complete_option "bench-${words[2]}"
