@@ -32,7 +32,8 @@ struct scenario {
 	const char *name;
 	struct option option[28];
 	/* How many failures of a kind go on without what could not be had: rings of io_uring, which
-	 * threads take the place of, kernels that are not kept in the cache, words not needed. */
+	 * threads take the place of, kernels that are not kept in the cache, words not needed, and
+	 * what of KVM's capabilities a VM can do without. */
 	unsigned unnoticed[INJECT_KINDS];
 	bool complete;  /* there is something of each kind that can fail */
 	unsigned kinds; /* bits of what is made to fail; 0: everything */
@@ -70,7 +71,7 @@ static const struct scenario everything = {
 		{ "+pci", "own-pci" },
 		{ "+virtio", "own-virtio" },
 	},
-	.unnoticed = { [INJECT_MEMORY] = RINGS, [INJECT_URING] = RINGS },
+	.unnoticed = { [INJECT_MEMORY] = RINGS, [INJECT_URING] = RINGS, [INJECT_CAPABILITY] = 9 },
 	.complete = true,
 };
 
@@ -103,7 +104,8 @@ static const struct scenario others[] = {
 			{ "pci", "config=type1" },
 			{ "serial", "pty,link=@/pty" },
 		},
-		.unnoticed = { [INJECT_MEMORY] = 2 }, /* why the host can't unpack it */
+		/* memory: why the host can't unpack it */
+		.unnoticed = { [INJECT_MEMORY] = 2, [INJECT_CAPABILITY] = 8 },
 	},
 	{
 		.name = "passt",
@@ -334,6 +336,7 @@ static const struct fault creating[] = {
 	{ "io_uring", INJECT_URING, ENOMEM, false },
 	{ "KVM", INJECT_KVM, ENOMEM, false },
 	{ "KVM, descriptors", INJECT_KVM, EMFILE, false },
+	{ "capabilities of KVM", INJECT_CAPABILITY, ENOTSUP, false },
 };
 
 static void check_error(

@@ -302,6 +302,8 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 		      request != KVM_GET_API_VERSION;
 	if (counts && fails(INJECT_KVM, request == KVM_GET_TSC_KHZ))
 		return -1;
+	if (request == KVM_CHECK_EXTENSION && fails(INJECT_CAPABILITY, false))
+		return 0;
 	return __real_ioctl(fd, request, arg);
 }
 

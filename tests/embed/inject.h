@@ -25,6 +25,7 @@ enum inject_kind {
 	INJECT_DUP,
 	INJECT_URING,
 	INJECT_KVM,
+	INJECT_CAPABILITY, /* KVM has none of it */
 	INJECT_THREAD,
 	INJECT_KINDS
 };
