@@ -98,9 +98,9 @@ endif
 
 # what the library needs, and what the program needs besides
 JANSSON := $(shell $(PKG_CONFIG) --libs jansson 2>/dev/null || echo -ljansson)
-# disks; what unpacks kernels, and what names them in the cache
-lib_packages := liburing zlib liblzma libzstd nettle
-lib_names := -luring -lz -llzma -lzstd -lnettle
+# disks; device trees; what unpacks kernels, and what names them in the cache
+lib_packages := liburing libfdt zlib liblzma libzstd nettle
+lib_names := -luring -lfdt -lz -llzma -lzstd -lnettle
 LIB_LIBS := $(shell $(PKG_CONFIG) --libs $(lib_packages) 2>/dev/null || echo $(lib_names))
 
 # --- sources: sorted, found by folder -------------------------------------------------------------------------------
