@@ -7,6 +7,7 @@
 
 #include <abi/layout.h>
 #include <fcntl.h>
+#include <stdio.h>
 
 #include "boot/kernel.h"
 #include "util/err.h"
@@ -36,7 +37,7 @@ static int load_kernel(const struct boot_source *src, const struct image *image,
 	if (linux_probe(image))
 		return load_bzimage(src, image, mem, ret, err);
 	if (elf_probe(image))
-		return elf_load(image, true, mem, ret, err);
+		return elf_load(image, src->fdt ? PVH_UNLESS_LINUX : PVH_ALWAYS, mem, ret, err);
 	found = image_describe(image, &hint);
 	return err_set(err, ENOEXEC,
 		"is %s, not a kernel: %s%sa bzImage or a 64-bit x86 ELF file is needed", found,
@@ -53,6 +54,15 @@ static int open_kernel(const struct boot_source *src, struct image *ret, struct 
 	return fd < 0 ? err_errno(err, "duplicate") : image_open_fd(ret, fd, err);
 }
 
+/* How warnings call it. */
+static const char *kernel_name(const struct boot_source *src, char number[24])
+{
+	if (!src->kernel)
+		return "(built in)";
+	snprintf(number, 24, "fd %d", src->kernel->number);
+	return src->kernel->path ? src->kernel->path : number;
+}
+
 static int open_and_load_kernel(const struct boot_source *src, const struct gmem *mem,
 	struct kernel *ret, struct lacuna_error **err)
 {
@@ -62,6 +72,9 @@ static int open_and_load_kernel(const struct boot_source *src, const struct gmem
 	if (rc == 0)
 		rc = load_kernel(src, &image, mem, ret, err);
 	image_close(&image);
+	if (rc == 0 && ret->mode == BOOT_MODE_PROT32 && src->fdt && !src->rsdp)
+		rc = err_set(err, ENOEXEC,
+			"is entered by PVH, which hands over no device tree: give tables=acpi");
 	if (file && !file->path)
 		return err_prefix(err, rc, "kernel fd %d", file->number);
 	return err_prefix(err, rc, "kernel '%s'", file ? file->path : "(built in)");
@@ -78,6 +91,66 @@ static int write_cmdline(const char *cmdline, const struct kernel *kernel, const
 			"command line of %zu bytes is too long: this kernel takes %zu; shorten it",
 			len, max);
 	return gmem_write(mem, LAYOUT_CMDLINE, cmdline, len + 1);
+}
+
+/*
+ * Whether an unpacked Linux kernel reads what SETUP_DTB brings (CONFIG_OF_EARLY_FLATTREE): by two
+ * names that it looks for, one in arch/x86/kernel/devicetree.c, one in drivers/of/fdt.c.
+ */
+static bool reads_fdt(const struct kernel *kernel, const struct gmem *mem)
+{
+	static const char *const names[] = { "intel,ce4100-lapic", "linux,usable-memory-range" };
+	size_t size = kernel->end - LAYOUT_KERNEL;
+	const void *image = gmem_ptr(mem, LAYOUT_KERNEL, size);
+	for (size_t i = 0; image && i < ARRAY_SIZE(names); i++)
+		if (!memmem(image, size, names[i], strlen(names[i]) + 1))
+			return false;
+	return true;
+}
+
+/* A kernel that finds no PCI ends without a word of why. */
+static void warn_of_fdt(
+	const struct boot_source *src, const struct kernel *kernel, const struct gmem *mem)
+{
+	char number[24];
+	const char *name = kernel_name(src, number);
+	if (kernel->mode == BOOT_MODE_PROT32)
+		log_warning(&src->log, "kernel",
+			"'%s' is entered by PVH, which hands over no device tree: it gets the ACPI "
+			"tables only",
+			name);
+	else if (src->rsdp)
+		return;
+	else if (kernel->packed)
+		log_warning(&src->log, "kernel",
+			"'%s' is packed, so it can't be seen whether it reads device trees; stock "
+			"kernels don't: they need ACPI and will find no PCI; for those give tables=acpi or "
+			"both",
+			name);
+	else if (kernel->is_linux && !reads_fdt(kernel, mem))
+		log_warning(&src->log, "kernel",
+			"'%s' is built without CONFIG_OF_EARLY_FLATTREE and reads no device tree: it "
+			"needs ACPI and will find no PCI; give tables=acpi or both",
+			name);
+}
+
+static int linux_hand_over_all(const struct boot_source *src, const struct kernel *kernel,
+	const struct initrd *initrd, const struct gmem *mem, struct lacuna_error **err)
+{
+	struct dtb dtb = { 0 };
+	if (src->fdt) {
+		struct dtb_config config = *src->fdt;
+		config.cmdline = src->cmdline;
+		config.initrd = initrd->gpa;
+		config.initrd_size = initrd->size;
+		int rc = dtb_build(&config, &dtb, err);
+		if (rc < 0)
+			return rc;
+	}
+	linux_hand_over(src, kernel, initrd, src->fdt ? &dtb : NULL, mem);
+	page_tables_write(mem);
+	dtb_done(&dtb);
+	return 0;
 }
 
 int boot_load(const struct boot_source *src, const struct gmem *mem, struct boot_entry *ret,
@@ -98,16 +171,21 @@ int boot_load(const struct boot_source *src, const struct gmem *mem, struct boot
 	descriptors_write(mem);
 	reset_entry_write(mem);
 	*ret = (struct boot_entry){
-		.mode = kernel.mode, .bzimage = kernel.bzimage, .ip = kernel.entry
+		.mode = kernel.mode,
+		.bzimage = kernel.bzimage,
+		.ip = kernel.entry,
+		.initrd = initrd.gpa,
+		.initrd_size = initrd.size,
 	};
+	if (src->fdt)
+		warn_of_fdt(src, &kernel, mem);
 	if (kernel.mode == BOOT_MODE_PROT32) {
 		pvh_hand_over(src, &initrd, mem);
 		ret->argument = LAYOUT_START_INFO;
 	} else {
-		linux_hand_over(src, &kernel, &initrd, mem);
-		page_tables_write(mem);
+		rc = linux_hand_over_all(src, &kernel, &initrd, mem, err);
 		ret->argument = LAYOUT_ZERO_PAGE;
 		ret->page_table = LAYOUT_PAGE_TABLE;
 	}
-	return 0;
+	return rc;
 }

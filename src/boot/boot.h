@@ -8,6 +8,7 @@
 #define BOOT_BOOT_H
 
 #include "boot/e820.h"
+#include "boot/fdt.h"
 #include "mem/gmem.h"
 #include "util/log.h"
 
@@ -34,6 +35,8 @@ struct boot_entry {
 	gpa_t ip;
 	gpa_t argument;   /* RSI: boot_params (LONG64); EBX: hvm_start_info (PROT32) */
 	gpa_t page_table; /* CR3; BOOT_MODE_LONG64 only: identity map of the first 4 GiB at least */
+	gpa_t initrd;     /* where it lies */
+	uint64_t initrd_size; /* 0: none */
 };
 
 /* A file or directory that the guest is given: by its path, or by an open descriptor. */
@@ -60,7 +63,9 @@ struct boot_source {
 	size_t initrd_count;
 	const char *cmdline; /* never NULL */
 	const struct e820 *e820;
-	gpa_t rsdp; /* 0: no ACPI tables */
+	gpa_t rsdp;                   /* 0: no ACPI tables */
+	const struct dtb_config *fdt; /* NULL: no device tree; boot_load fills in command line and
+					 initrd */
 	struct log log;
 };
 
@@ -68,9 +73,10 @@ struct boot_source {
  * Recognises the kernel by content (bzImage, ELF64 with or without PVH note), places it, the
  * initrd, the command line, page tables and the handed-over structures in @mem. Called before any
  * vCPU runs. Errors name the file, what was found in it and what is accepted: -ENOENT..., -ENOEXEC
- * (not a kernel we know), -EFBIG (does not fit in RAM), -EINVAL (truncated, corrupt). Initrds that
- * are directories become archives on the way (boot/cpio.h); what is likely a mistake in them is
- * a warning.
+ * (not a kernel we know, or one that can be given no device tree where that is all there is),
+ * -EFBIG (does not fit in RAM), -EINVAL (truncated, corrupt). Initrds that are directories become
+ * archives on the way (boot/cpio.h); what is likely a mistake in them, or a kernel that is about
+ * to find nothing, is a warning.
  */
 int boot_load(const struct boot_source *src, const struct gmem *mem, struct boot_entry *ret,
 	struct lacuna_error **err);

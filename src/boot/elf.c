@@ -149,8 +149,22 @@ static int load_segment(const struct image *image, const Elf64_Phdr *p, const st
 	return 0;
 }
 
-int elf_load(const struct image *image, bool pvh, const struct gmem *mem, struct kernel *ret,
-	struct lacuna_error **err)
+/* What the notes of one segment say; 0 or an error. */
+static int read_notes(const struct image *image, const Elf64_Phdr *p, enum pvh_use pvh,
+	struct kernel *k, gpa_t *pvh_entry, struct lacuna_error **err)
+{
+	int rc = 0;
+	if (pvh != PVH_NEVER && k->mode != BOOT_MODE_PROT32)
+		rc = pvh_find_entry(image, p->p_offset, p->p_filesz, p->p_align, pvh_entry, err);
+	if (rc > 0)
+		k->mode = BOOT_MODE_PROT32;
+	/* notes of others may be broken where nothing depends on them */
+	k->is_linux |= notes_find_linux(image, p->p_offset, p->p_filesz, p->p_align, NULL) > 0;
+	return rc < 0 ? rc : 0;
+}
+
+int elf_load(const struct image *image, enum pvh_use pvh, const struct gmem *mem,
+	struct kernel *ret, struct lacuna_error **err)
 {
 	Elf64_Ehdr eh = { 0 };
 	Elf64_Phdr seg[SEGMENTS_MAX] = { 0 }; /* all headers, then [0, count): what is loaded */
@@ -173,13 +187,10 @@ int elf_load(const struct image *image, bool pvh, const struct gmem *mem, struct
 		if (p.p_type == PT_INTERP)
 			return err_set(err, ENOEXEC,
 				"is a dynamically linked program: use a vmlinux or a bzImage");
-		if (pvh && p.p_type == PT_NOTE && k.mode != BOOT_MODE_PROT32) {
-			rc = pvh_find_entry(
-				image, p.p_offset, p.p_filesz, p.p_align, &pvh_entry, err);
+		if (p.p_type == PT_NOTE) {
+			rc = read_notes(image, &p, pvh, &k, &pvh_entry, err);
 			if (rc < 0)
 				return rc;
-			if (rc)
-				k.mode = BOOT_MODE_PROT32;
 		}
 		if (p.p_type != PT_LOAD || !p.p_memsz)
 			continue;
@@ -196,6 +207,8 @@ int elf_load(const struct image *image, bool pvh, const struct gmem *mem, struct
 	}
 	if (!count)
 		return err_set(err, EINVAL, "is an ELF file with nothing to load");
+	if (pvh == PVH_UNLESS_LINUX && k.is_linux)
+		k.mode = BOOT_MODE_LONG64;
 	if (k.mode == BOOT_MODE_PROT32)
 		k.entry = holds(seg, count, pvh_entry) ? pvh_entry : 0;
 	else

@@ -18,6 +18,8 @@
 struct kernel {
 	enum boot_mode mode;
 	bool bzimage;
+	bool packed;   /* unpacks itself: what it is made of is not to be seen in RAM yet */
+	bool is_linux; /* it is to be seen, and it is Linux */
 	gpa_t entry;
 	gpa_t end; /* the kernel needs all RAM from LAYOUT_KERNEL to here before it knows of the
 		      initrd */
@@ -42,9 +44,11 @@ int linux_find_payload(const struct image *image, uint64_t *ret_offset, uint64_t
 	struct lacuna_error **err);
 int linux_read_limits(const struct image *image, struct kernel *k, struct lacuna_error **err);
 bool elf_probe(const struct image *image);
-/* @pvh: a kernel with that entry is entered there. */
-int elf_load(const struct image *image, bool pvh, const struct gmem *mem, struct kernel *ret,
-	struct lacuna_error **err);
+/* When a kernel that has a PVH entry is entered there. Linux has two, and only by the other can it
+ * be handed a device tree. */
+enum pvh_use { PVH_NEVER, PVH_UNLESS_LINUX, PVH_ALWAYS };
+int elf_load(const struct image *image, enum pvh_use pvh, const struct gmem *mem,
+	struct kernel *ret, struct lacuna_error **err);
 
 /* As linux_load(), of what is inside the bzImage. -ENOTSUP if only the guest can unpack it. */
 struct unpack_options {
@@ -67,10 +71,14 @@ int initrd_load(const struct boot_source *src, const struct kernel *kernel, cons
  */
 int pvh_find_entry(const struct image *image, uint64_t offset, uint64_t size, uint64_t align,
 	gpa_t *ret_entry, struct lacuna_error **err);
+/* Likewise 1 if one of them is Linux's own, which every vmlinux since 4.19 has. */
+int notes_find_linux(const struct image *image, uint64_t offset, uint64_t size, uint64_t align,
+	struct lacuna_error **err);
 
-/* Write what the kernel is handed; all of it lies in low memory, which is always RAM. */
+/* Write what the kernel is handed; all of it lies in low memory, which is always RAM. @dtb may be
+ * NULL. */
 void linux_hand_over(const struct boot_source *src, const struct kernel *kernel,
-	const struct initrd *initrd, const struct gmem *mem);
+	const struct initrd *initrd, const struct dtb *dtb, const struct gmem *mem);
 void pvh_hand_over(
 	const struct boot_source *src, const struct initrd *initrd, const struct gmem *mem);
 

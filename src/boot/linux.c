@@ -47,6 +47,14 @@ enum {
 #define ENTRY_64            0x200 /* of startup_64, from where the kernel was loaded */
 #define LOADER_UNREGISTERED 0xff
 
+/* struct setup_data (boot.rst, setup_data): a list of these, of which ours has one */
+#define SETUP_DATA_TYPE 8
+#define SETUP_DATA_LEN  12
+#define SETUP_DTB       2
+
+static_assert(LAYOUT_CMDLINE + LAYOUT_CMDLINE_MAX <= LAYOUT_FDT &&
+		      LAYOUT_FDT + LAYOUT_FDT_MAX <= LAYOUT_EBDA,
+	"the device tree has no place");
 static_assert(BP_E820_TABLE + E820_MAX * E820_ENTRY_SIZE <= 0xcd0, "e820_table has 128 entries");
 
 /* A field of the setup header, by its offset in boot_params. */
@@ -173,7 +181,7 @@ int linux_read_limits(const struct image *image, struct kernel *k, struct lacuna
 int linux_load(const struct image *image, const struct gmem *mem, struct kernel *ret,
 	struct lacuna_error **err)
 {
-	struct kernel k = { .mode = BOOT_MODE_LONG64, .bzimage = true };
+	struct kernel k = { .mode = BOOT_MODE_LONG64, .bzimage = true, .packed = true };
 	struct layout l = { 0 };
 	int rc = read_checked(image, &k, &l, err);
 	if (rc < 0)
@@ -200,8 +208,17 @@ int linux_load(const struct image *image, const struct gmem *mem, struct kernel 
 	return 0;
 }
 
+static void write_setup_data(const struct dtb *dtb, const struct gmem *mem)
+{
+	uint8_t header[DTB_SETUP_DATA_HEADER] = { 0 }; /* no next one */
+	store_le32(header + SETUP_DATA_TYPE, SETUP_DTB);
+	store_le32(header + SETUP_DATA_LEN, (uint32_t)dtb->size);
+	gmem_write(mem, LAYOUT_FDT, header, sizeof(header));
+	gmem_write(mem, LAYOUT_FDT + sizeof(header), dtb->data, dtb->size);
+}
+
 void linux_hand_over(const struct boot_source *src, const struct kernel *kernel,
-	const struct initrd *initrd, const struct gmem *mem)
+	const struct initrd *initrd, const struct dtb *dtb, const struct gmem *mem)
 {
 	uint8_t bp[BP_SIZE] = { 0 };
 
@@ -216,7 +233,9 @@ void linux_hand_over(const struct boot_source *src, const struct kernel *kernel,
 	store_le32(bp + BP_RAMDISK_IMAGE, (uint32_t)initrd->gpa);
 	store_le32(bp + BP_RAMDISK_SIZE, (uint32_t)initrd->size);
 	store_le32(bp + BP_CMD_LINE_PTR, LAYOUT_CMDLINE);
-	store_le64(bp + BP_SETUP_DATA, 0);
+	store_le64(bp + BP_SETUP_DATA, dtb ? LAYOUT_FDT : 0);
+	if (dtb)
+		write_setup_data(dtb, mem);
 	store_le64(bp + BP_ACPI_RSDP_ADDR, src->rsdp);
 	bp[BP_E820_ENTRIES] = (uint8_t)src->e820->count;
 	e820_store(src->e820, bp + BP_E820_TABLE, E820_ENTRY_SIZE);

@@ -36,48 +36,94 @@ static_assert(START_INFO_SIZE <= MODLIST_OFFSET && MODLIST_OFFSET + MODULE_SIZE 
 static_assert(
 	LAYOUT_START_INFO + HAND_OVER_SIZE <= LAYOUT_ZERO_PAGE, "start info outgrew its place");
 
-int pvh_find_entry(const struct image *image, uint64_t offset, uint64_t size, uint64_t align,
-	gpa_t *ret_entry, struct lacuna_error **err)
+/* The notes that are left of a segment. */
+struct notes {
+	const struct image *image;
+	uint64_t offset, size, align;
+};
+
+struct note {
+	Elf64_Nhdr header;
+	char name[6];  /* its beginning */
+	uint64_t desc; /* where its content is in the file */
+};
+
+static int notes_open(struct notes *ret, const struct image *image, uint64_t offset, uint64_t size,
+	uint64_t align, struct lacuna_error **err)
 {
 	if (size > NOTES_MAX)
 		return err_set(err, EINVAL, "is a corrupt ELF file: %llu bytes of notes",
 			(unsigned long long)size);
-	if (align != 8)
-		align = 4; /* gABI: 0 and 1 occur, and mean 4 */
-	while (size >= sizeof(Elf64_Nhdr)) {
-		Elf64_Nhdr note;
-		int rc = image_read(image, offset, &note, sizeof(note), err);
+	/* gABI: 0 and 1 occur, and mean 4 */
+	*ret = (struct notes){ image, offset, size, align == 8 ? 8 : 4 };
+	return 0;
+}
+
+/* Takes the next note: 1; 0 if there is none; -EINVAL if it is broken. */
+static int notes_next(struct notes *n, struct note *ret, struct lacuna_error **err)
+{
+	struct note note = { 0 };
+	if (n->size < sizeof(note.header))
+		return 0;
+	int rc = image_read(n->image, n->offset, &note.header, sizeof(note.header), err);
+	if (rc < 0)
+		return rc;
+	uint64_t desc = align_up(sizeof(note.header) + (uint64_t)note.header.n_namesz, n->align);
+	if (desc > n->size || note.header.n_descsz > n->size - desc)
+		return err_set(err, EINVAL, "is a corrupt ELF file: a note exceeds its segment");
+	rc = image_read(n->image, n->offset + sizeof(note.header), note.name,
+		min_u64(note.header.n_namesz, sizeof(note.name)), err);
+	if (rc < 0)
+		return rc;
+	note.desc = n->offset + desc;
+	uint64_t total = min_u64(align_up(desc + note.header.n_descsz, n->align), n->size);
+	n->offset += total;
+	n->size -= total;
+	*ret = note;
+	return 1;
+}
+
+static bool note_is_of(const struct note *note, const char *owner)
+{
+	size_t size = strlen(owner) + 1;
+	return note->header.n_namesz == size && !memcmp(note->name, owner, size);
+}
+
+int pvh_find_entry(const struct image *image, uint64_t offset, uint64_t size, uint64_t align,
+	gpa_t *ret_entry, struct lacuna_error **err)
+{
+	struct notes notes;
+	struct note note;
+	uint8_t entry[8] = { 0 };
+	int rc = notes_open(&notes, image, offset, size, align, err);
+	if (rc < 0)
+		return rc;
+	while ((rc = notes_next(&notes, &note, err)) > 0) {
+		uint32_t len = note.header.n_descsz;
+		if (note.header.n_type != XEN_ELFNOTE_PHYS32_ENTRY || !note_is_of(&note, "Xen"))
+			continue;
+		if (len != 4 && len != 8)
+			return err_set(
+				err, EINVAL, "has a broken PVH note: an entry of %u bytes", len);
+		rc = image_read(image, note.desc, entry, len, err);
 		if (rc < 0)
 			return rc;
-		uint64_t desc = align_up(sizeof(note) + (uint64_t)note.n_namesz, align);
-		uint64_t total = align_up(desc + note.n_descsz, align);
-		if (desc > size || note.n_descsz > size - desc)
-			return err_set(
-				err, EINVAL, "is a corrupt ELF file: a note exceeds its segment");
-		char name[4];
-		uint8_t entry[8] = { 0 };
-		if (note.n_type == XEN_ELFNOTE_PHYS32_ENTRY && note.n_namesz == sizeof(name)) {
-			rc = image_read(image, offset + sizeof(note), name, sizeof(name), err);
-			if (rc < 0)
-				return rc;
-			if (!memcmp(name, "Xen", sizeof(name))) {
-				if (note.n_descsz != 4 && note.n_descsz != 8)
-					return err_set(err, EINVAL,
-						"has a broken PVH note: an entry of %u bytes",
-						note.n_descsz);
-				rc = image_read(image, offset + desc, entry, note.n_descsz, err);
-				if (rc < 0)
-					return rc;
-				*ret_entry = load_le64(entry);
-				return 1;
-			}
-		}
-		if (total >= size)
-			break;
-		offset += total;
-		size -= total;
+		*ret_entry = load_le64(entry);
+		return 1;
 	}
-	return 0;
+	return rc;
+}
+
+int notes_find_linux(const struct image *image, uint64_t offset, uint64_t size, uint64_t align,
+	struct lacuna_error **err)
+{
+	struct notes notes;
+	struct note note;
+	int rc = notes_open(&notes, image, offset, size, align, err);
+	while (rc >= 0 && (rc = notes_next(&notes, &note, err)) > 0)
+		if (note_is_of(&note, "Linux"))
+			return 1;
+	return rc;
 }
 
 void pvh_hand_over(

@@ -124,11 +124,11 @@ int linux_load_unpacked(const struct image *bzimage, const struct unpack_options
 	if (!elf_probe(&image))
 		rc = err_set(err, ENOTSUP, "holds something else than an ELF kernel");
 	else
-		rc = elf_load(&image, false, mem, &k, err);
+		rc = elf_load(&image, PVH_NEVER, mem, &k, err);
 	close_unpacked(&image);
 	if (rc < 0)
 		return rc;
-	k.bzimage = true;
+	k.bzimage = k.is_linux = true;
 	*ret = k;
 	return linux_read_limits(bzimage, ret, err);
 }
