@@ -6,6 +6,7 @@
 
 #include "acpi.h"
 #include "apic.h"
+#include "fdt.h"
 #include "io.h"
 #include "paging.h"
 
@@ -98,9 +99,17 @@ void pci_try_type1(void)
 void pci_init(void)
 {
 	struct acpi_mcfg mcfg;
-	pci.ecam = acpi_mcfg(&mcfg);
-	pci.buses = pci.ecam ? mcfg.last_bus + 1 : 256;
-	pci.ecam_base = pci.ecam ? mcfg.base : 0;
+	struct fdt_ecam tree;
+	pci = (struct pci_machine){ .buses = 256 };
+	if (acpi_mcfg(&mcfg)) {
+		pci.mcfg = pci.ecam = true;
+		pci.buses = mcfg.last_bus + 1;
+		pci.ecam_base = mcfg.base;
+	} else if (fdt_ecam(&tree)) {
+		pci.ecam = true;
+		pci.buses = tree.last_bus + 1;
+		pci.ecam_base = tree.base;
+	}
 }
 
 enum pci_mechanism pci_preferred(void)

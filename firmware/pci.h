@@ -34,15 +34,16 @@ enum pci_mechanism {
 #define PCI_CAP_MSIX    0x11
 
 struct pci_machine {
-	bool ecam;          /* MCFG is there */
+	bool ecam;          /* MCFG or a device tree tells of it */
+	bool mcfg;          /* it was MCFG */
 	bool type1;         /* set by pci_try_type1() */
 	uint64_t ecam_base; /* of bus 0 */
-	unsigned buses;     /* that exist: MCFG's last + 1; 256 without MCFG */
+	unsigned buses;     /* that exist: the last of either + 1; 256 without both */
 };
 
 extern struct pci_machine pci;
 
-/* Fills `pci` from MCFG, which costs no access. */
+/* Fills `pci` from MCFG or, without one, from the device tree, which costs no access. */
 void pci_init(void);
 
 /* Finds out whether type 1 works, as Linux does (pci_check_type1). */

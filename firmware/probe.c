@@ -181,9 +181,10 @@ static void report_start(bool bit)
 {
 	print("lacuna probe: ");
 	if (pci.ecam)
-		print("MCFG: ECAM at 0x%lx, %u buses; ", pci.ecam_base, pci.buses);
+		print("%s: ECAM at 0x%lx, %u buses; ", pci.mcfg ? "MCFG" : "device tree",
+			pci.ecam_base, pci.buses);
 	else
-		print("no MCFG; ");
+		print("no MCFG, no device tree; ");
 	print("type 1 %s; pv bit %s; using %s\n", pci.type1 ? "works" : "absent",
 		bit ? "set" : "clear", scan.mechanism == PCI_ECAM ? "ECAM" : "type 1");
 }
@@ -232,7 +233,8 @@ int guest_main(void)
 	for (unsigned i = 0; scan.bench && i < 2; i++)
 		measure_init(&measure[i], i);
 	if (scan.mechanism == PCI_ECAM && !pci.ecam)
-		return complain("ECAM was asked for and MCFG does not exist");
+		return complain(
+			"ECAM was asked for, and neither MCFG nor a device tree tells of it");
 	if (!scan.quiet)
 		report_start(bit);
 

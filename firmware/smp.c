@@ -4,6 +4,7 @@
 
 #include "acpi.h"
 #include "apic.h"
+#include "fdt.h"
 #include "string.h"
 #include "trap.h"
 
@@ -29,6 +30,8 @@ unsigned smp_start(void (*run)(unsigned number))
 {
 	uint32_t ids[SMP_MAX];
 	unsigned count = acpi_processors(ids, SMP_MAX), started = 0;
+	if (!count)
+		count = fdt_processors(ids, SMP_MAX);
 	uint64_t cr3;
 	__asm__ volatile("mov %%cr3, %0" : "=r"(cr3));
 	uint8_t *copy = (uint8_t *)SMP_TRAMPOLINE;

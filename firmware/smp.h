@@ -10,9 +10,10 @@
 #define SMP_MAX        255
 
 /*
- * Starts every other processor that the MADT lists; each runs @run(number) on its own stack, with
- * interrupts off, and halts when that returns. Numbers count from 1 in order of arrival. Returns
- * how many were started, without waiting for them. Once per guest.
+ * Starts every other processor that the MADT or, without one, the device tree lists; each runs
+ * @run(number) on its own stack, with interrupts off, and halts when that returns. Numbers count
+ * from 1 in order of arrival. Returns how many were started, without waiting for them. Once per
+ * guest.
  */
 unsigned smp_start(void (*run)(unsigned number));
 

@@ -238,7 +238,7 @@ PROBE(probe_both_bit, "", .pci = "config=both,buses=256",
 PROBE(probe_both_no_bit, "", .pci = "config=both,buses=256,pv-bit=off",
 	.output = "type 1 works; pv bit clear; using type 1")
 PROBE(probe_type1, "", .pci = "config=type1",
-	.output = "no MCFG; type 1 works; pv bit set; using type 1")
+	.output = "no MCFG, no device tree; type 1 works; pv bit set; using type 1")
 PROBE(probe_not_coalesced, "probe.mech=type1", .pci = "config=both,buses=1,coalesce=off",
 	.output = "using type 1", .check = address_writes_trap)
 PROBE(probe_bench, "probe.bench", .pci = "buses=1",

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The machine around the devices.
- *   test=cpus      starts every processor the MADT lists; each tells its APIC id by three ways
+ *   test=cpus      starts every processor that the tables list; each tells its APIC id by three ways
  *   test=cpuid     what CPUID shows and hides
  *   test=ram       writes and reads every MiB that E820 calls RAM
  *   test=unowned   ports and addresses that nobody owns read all ones and swallow writes
