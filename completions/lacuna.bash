@@ -8,7 +8,7 @@
 # What `lacuna help COMMAND` lists.
 _lacuna_options() { # COMMAND, or bench-COMMAND
 	local bench="format save against plot"
-	local machine="kernel kernel-unpack kernel-cache initrd cmdline add-cmdline cpus memory hugepages disk net balloon pmem rng vsock pci serial
+	local machine="kernel kernel-unpack kernel-cache initrd cmdline add-cmdline cpus memory hugepages disk net balloon pmem rng vsock pci tables serial
 		console marker timeout"
 	case $1 in
 	run) echo "$machine stats-file control verbose" ;;
@@ -48,6 +48,7 @@ _lacuna_value() { # OPTION[.KEY]
 	pci.buses | pci.ports) echo auto ;;
 	pci.pv-bit) echo off ;;
 	pci.pv-bit-15) echo i-understand ;;
+	tables) echo "acpi fdt both" ;;
 	serial) echo "$end" ;;
 	console) echo "$end name= bus=" ;;
 	*.large-pages | *.coalesce | *.readonly | *.direct | *.deflate-on-oom | *.reporting) echo "on off" ;;
@@ -133,7 +134,7 @@ _lacuna_complete_option() { # COMMAND, as for _lacuna_options
 		! _lacuna_may_stand_alone "$option" || [[ $current ]] ||
 			_lacuna_offer $(_lacuna_options "$1" | sed -E 's/[a-z-]+/--&/g')
 	elif [[ $1 == dump && $current != -* ]]; then
-		_lacuna_offer acpi e820 cmdline pci
+		_lacuna_offer acpi fdt e820 cmdline pci
 	else
 		_lacuna_offer $(_lacuna_options "$1" | sed -E 's/[a-z-]+/--&/g') --help
 	fi

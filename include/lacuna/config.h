@@ -37,8 +37,8 @@ LACUNA_API void lacuna_config_free(struct lacuna_config *config);
 /**
  * Sets @key as the command line's --@key does (lacuna(1)): "kernel", "initrd", "cmdline", "cpus",
  * "memory", "hugepages", "disk", "console", "net", "rng", "balloon", "pmem", "vsock", "serial",
- * "pci", "marker", "timeout", "add-cmdline", "kernel-unpack", "kernel-cache". Keys that make
- * devices, and "initrd", may be given again and again; any other is refused the second time
+ * "pci", "tables", "marker", "timeout", "add-cmdline", "kernel-unpack", "kernel-cache". Keys that
+ * make devices, and "initrd", may be given again and again; any other is refused the second time
  * (-EEXIST), and a second balloon or vsock by lacuna_vm_new(). Descriptors named in the text
  * ("fd=7") are looked at and duplicated by lacuna_vm_new(). Strings are copied. -EINVAL: unknown
  * key or bad value; -ERANGE: a number out of range; -ENOMEM. After an error @config is as it was.

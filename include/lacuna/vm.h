@@ -229,9 +229,11 @@ LACUNA_API int lacuna_vm_kvm_stats(const struct lacuna_vm *vm,
 
 /**
  * Hands out what a guest of @vm is given at reset: "acpi" (one call per table: "dsdt.aml" ...),
- * "e820", "cmdline", "pci" (the configuration space of each function, in the form of lspci -xxxx).
+ * "fdt" (the device tree: "machine.dtb" and its source "machine.dts"), "e820", "cmdline", "pci"
+ * (the configuration space of each function, in the form of lspci -xxxx). Tables that the
+ * configuration keeps from the guest ("tables") are handed out as it would be given them.
  * @fn returns 0, or a negative value, with which this then returns at once, without an error
- * object. -EINVAL: no such thing; -ENOMEM.
+ * object. -EINVAL: no such thing, or no device tree, which config=type1 has none of; -ENOMEM.
  */
 LACUNA_API int lacuna_vm_dump(struct lacuna_vm *vm, const char *what,
 	int (*fn)(void *opaque, const char *name, const void *data, size_t size), void *opaque,

@@ -41,7 +41,7 @@ static int add_kind(void *opaque, const char *word)
 			o->wanted[i] = true;
 			return STATUS_OK;
 		}
-	return fail("dump: unknown '%s'; give acpi, e820, cmdline or pci", word);
+	return fail("dump: unknown '%s'; give acpi, fdt, e820, cmdline or pci", word);
 }
 
 /* Called for each file; 0 or -errno after a message. */
@@ -82,7 +82,7 @@ static int dump(struct lacuna_vm *vm, struct dump_options *o)
 
 static int dump_help(void)
 {
-	printf("Usage: lacuna dump acpi|e820|cmdline|pci... --out DIR [OPTIONS]\n\n"
+	printf("Usage: lacuna dump acpi|fdt|e820|cmdline|pci... --out DIR [OPTIONS]\n\n"
 	       "Writes what a guest would be given and prints the names of the files. Options, with\n"
 	       "their defaults in brackets:\n");
 	opts_help(dump_opts);
@@ -104,13 +104,10 @@ static int configure(struct lacuna_config *config, struct dump_options *o, int a
 	bool any = false;
 	if (status)
 		return status;
-	for (size_t i = 0; i < KINDS; i++) {
+	for (size_t i = 0; i < KINDS; i++)
 		any |= o->wanted[i];
-		if (o->wanted[i] && !strcmp(kinds[i], "fdt"))
-			return fail("dump: fdt: not in this version yet");
-	}
 	if (!any)
-		return fail("dump: say what: acpi, e820, cmdline or pci");
+		return fail("dump: say what: acpi, fdt, e820, cmdline or pci");
 	if (!o->out)
 		return fail("dump: say where: --out=DIR");
 	return STATUS_OK;

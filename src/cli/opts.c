@@ -61,6 +61,9 @@ const struct opt machine_opts[] = {
 			"buses=auto|1..256 [auto]: how many buses to announce\n"
 			"ports=auto|0..255 [auto]: root ports, each with a bus for 8 devices\n"
 			"pv-bit=0..31|off [31]: CPUID bit that tells that ECAM is sound" },
+	{ "tables", "acpi|fdt|both", "acpi",
+		.help = "what tells the guest of the machine: ACPI tables, a flattened device\n"
+			"tree, which few x86 kernels read, or both" },
 	{ "serial", "stdio|pty[,link=PATH]|file=FILE|socket=PATH|fd=IN:OUT|off",
 		"stdio, or off if a console has it",
 		.help = "what the first serial port is connected to" },

@@ -110,6 +110,17 @@ static int set_kernel(struct machine_config *config, const char *key, const char
 	return set_path(&config->kernel.path, key, value, err);
 }
 
+int machine_config_choose(const char *key, const char *value, const char *const names[],
+	const char *accepted, unsigned *ret, struct lacuna_error **err)
+{
+	for (unsigned i = 0; names[i]; i++)
+		if (!strcmp(names[i], value)) {
+			*ret = i;
+			return 0;
+		}
+	return err_set(err, EINVAL, "%s: '%s' is unknown; give %s", key, value, accepted);
+}
+
 static int set_kernel_unpack(struct machine_config *config, const char *key, const char *value,
 	struct lacuna_error **err)
 {
@@ -117,13 +128,29 @@ static int set_kernel_unpack(struct machine_config *config, const char *key, con
 		[BOOT_UNPACK_AUTO] = "auto",
 		[BOOT_UNPACK_HOST] = "host",
 		[BOOT_UNPACK_GUEST] = "guest",
+		NULL,
 	};
-	for (unsigned i = 0; i < ARRAY_SIZE(names); i++)
-		if (!strcmp(names[i], value)) {
-			config->kernel_unpack = (enum boot_unpack)i;
-			return 0;
-		}
-	return err_set(err, EINVAL, "%s: '%s' is unknown; give auto, host or guest", key, value);
+	unsigned who = 0;
+	int rc = machine_config_choose(key, value, names, "auto, host or guest", &who, err);
+	if (rc == 0)
+		config->kernel_unpack = (enum boot_unpack)who;
+	return rc;
+}
+
+static int set_tables(struct machine_config *config, const char *key, const char *value,
+	struct lacuna_error **err)
+{
+	static const char *const names[] = {
+		[MACHINE_TABLES_ACPI] = "acpi",
+		[MACHINE_TABLES_FDT] = "fdt",
+		[MACHINE_TABLES_BOTH] = "both",
+		NULL,
+	};
+	unsigned tables = 0;
+	int rc = machine_config_choose(key, value, names, "acpi, fdt or both", &tables, err);
+	if (rc == 0)
+		config->tables = (enum machine_tables)tables;
+	return rc;
 }
 
 static int set_kernel_cache(struct machine_config *config, const char *key, const char *value,
@@ -254,6 +281,7 @@ static const struct option options[] = {
 	{ "pmem", .many = true, .list = true, .set = machine_config_add_device },
 	{ "rng", .many = true, .list = true, .set = machine_config_add_device },
 	{ "serial", .list = true, .set = set_serial },
+	{ "tables", .set = set_tables },
 	{ "timeout", .read = parse_duration, .set_u64 = set_timeout },
 	{ "vsock", .many = true, .list = true, .set = machine_config_add_device },
 };
@@ -437,6 +465,9 @@ int machine_config_check(const struct machine_config *config, struct lacuna_erro
 	if (config->hugepages && config->memory % (2 * MIB))
 		return err_set(
 			err, EINVAL, "memory: with hugepages=on the size must be a multiple of 2M");
+	if (config->tables != MACHINE_TABLES_ACPI && config->pci.config == MACHINE_PCI_TYPE1)
+		return err_set(err, EINVAL,
+			"tables: a device tree describes the ECAM window, of which pci config=type1 has none; give tables=acpi or another config");
 	if (config->console_stdio && config->serial.kind == CHARDEV_STDIO)
 		return err_set(err, EINVAL,
 			"console: stdio is the serial port's already; give --serial off, or the console another end");

@@ -27,6 +27,12 @@ enum machine_pci_config {
 	MACHINE_PCI_TYPE1, /* the ports only */
 };
 
+enum machine_tables {
+	MACHINE_TABLES_ACPI,
+	MACHINE_TABLES_FDT,
+	MACHINE_TABLES_BOTH,
+};
+
 enum machine_pci_window {
 	MACHINE_WINDOW_AUTO,   /* memory where the host can, else trap */
 	MACHINE_WINDOW_MEMORY, /* an error where the host can't */
@@ -59,6 +65,7 @@ struct machine_config {
 	size_t initrd_count;
 	char *cmdline;    /* the user's part; NULL: none given */
 	bool add_cmdline; /* lacuna adds what suits its machine */
+	enum machine_tables tables;
 
 	int kvm_fd; /* an open /dev/kvm; -1: it is to be opened */
 
@@ -119,6 +126,10 @@ int machine_config_add_output(struct machine_config *config, const char *name,
 
 /* Whether there is an option called @key. */
 bool machine_config_has_option(const char *key);
+
+/* The index of @value in @names, which is NULL-terminated; -EINVAL names @accepted. */
+int machine_config_choose(const char *key, const char *value, const char *const names[],
+	const char *accepted, unsigned *ret, struct lacuna_error **err);
 
 /* Adds a device whose text the caller answers for. -ENOMEM, and then @config is as it was. */
 int machine_config_add_device(struct machine_config *config, const char *key, const char *value,

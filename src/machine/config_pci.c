@@ -9,20 +9,12 @@
 #include "util/err.h"
 #include "util/keyval.h"
 
-/* The index of the value of @key in @names, which is NULL-terminated; 0 when @key was not given. */
+/* Leaves @ret alone when @key was not given. */
 static int choose(const struct keyval *kv, const char *key, const char *const names[],
 	const char *accepted, unsigned *ret, struct lacuna_error **err)
 {
 	const char *value = keyval_get(kv, key);
-	*ret = 0;
-	if (!value)
-		return 0;
-	for (unsigned i = 0; names[i]; i++)
-		if (!strcmp(names[i], value)) {
-			*ret = i;
-			return 0;
-		}
-	return err_set(err, EINVAL, "%s: '%s' is unknown; give %s", key, value, accepted);
+	return value ? machine_config_choose(key, value, names, accepted, ret, err) : 0;
 }
 
 /*

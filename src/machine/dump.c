@@ -11,21 +11,23 @@
 
 typedef int (*dump_fn)(void *opaque, const char *name, const void *data, size_t size);
 
+/* Of the machine, whether its guest was given them or not. */
 static int dump_acpi(struct machine *m, dump_fn fn, void *opaque, struct lacuna_error **err)
 {
-	for (unsigned i = 0; i < m->acpi.count; i++) {
-		const struct acpi_table *t = &m->acpi.table[i];
+	struct acpi_tables tables = { 0 };
+	int rc = acpi_build(&m->acpi_config, &tables, err);
+	for (unsigned i = 0; rc >= 0 && i < tables.count; i++) {
+		const struct acpi_table *t = &tables.table[i];
 		char name[16];
 		/* what iasl -d takes; the RSDP is no table with a header */
 		snprintf(name, sizeof(name), "%s.%s", t->name,
 			strcmp(t->name, "RSDP") ? "aml" : "bin");
 		for (char *p = name; *p; p++)
 			*p = (char)tolower((unsigned char)*p);
-		int rc = fn(opaque, name, m->acpi.image + t->offset, t->size);
-		if (rc < 0)
-			return rc;
+		rc = fn(opaque, name, tables.image + t->offset, t->size);
 	}
-	return 0;
+	acpi_done(&tables);
+	return rc < 0 ? rc : 0;
 }
 
 /* Hands @text out as one file, and frees it. */
@@ -76,11 +78,29 @@ static struct text pci_text(const struct machine *m)
 	return out;
 }
 
+static int dump_fdt(struct machine *m, dump_fn fn, void *opaque, struct lacuna_error **err)
+{
+	struct dtb dtb = { 0 };
+	if (m->pci_config == MACHINE_PCI_TYPE1)
+		return err_set(err, EINVAL,
+			"fdt: a device tree describes the ECAM window, of which pci config=type1 has none; give another config");
+	int rc = dtb_build(&m->dtb_config, &dtb, err);
+	if (rc < 0)
+		return rc;
+	rc = fn(opaque, "machine.dtb", dtb.data, dtb.size);
+	if (rc >= 0)
+		rc = dump_text("machine.dts", dtb_source(&dtb), fn, opaque, err);
+	dtb_done(&dtb);
+	return rc;
+}
+
 int machine_dump(
 	struct machine *m, const char *what, dump_fn fn, void *opaque, struct lacuna_error **err)
 {
 	if (!strcmp(what, "acpi"))
 		return dump_acpi(m, fn, opaque, err);
+	if (!strcmp(what, "fdt"))
+		return dump_fdt(m, fn, opaque, err);
 	if (!strcmp(what, "e820"))
 		return dump_text("e820.txt", e820_text(m), fn, opaque, err);
 	if (!strcmp(what, "cmdline"))
@@ -88,5 +108,5 @@ int machine_dump(
 	if (!strcmp(what, "pci"))
 		return dump_text("pci.txt", pci_text(m), fn, opaque, err);
 	return err_set(
-		err, EINVAL, "there is no dump of '%s': acpi, e820, cmdline or pci", what);
+		err, EINVAL, "there is no dump of '%s': acpi, fdt, e820, cmdline or pci", what);
 }

@@ -156,28 +156,55 @@ static int make_cmdline(
 	return 0;
 }
 
-static int load_guest(struct machine *m, const struct machine_config *config,
-	struct boot_entry *entry, struct lacuna_error **err)
+static void describe(struct machine *m, const struct machine_config *config)
 {
 	const struct pci_host_config *pci = &m->pci->config;
-	struct acpi_config acpi = {
+	const bool serial = config->serial.kind != CHARDEV_OFF;
+	e820_build(m->mem, pci->ecam ? (uint64_t)pci->buses * LAYOUT_ECAM_BUS_SIZE : 0, &m->e820);
+	m->acpi_config = (struct acpi_config){
 		.cpus = config->cpus,
 		.buses = pci->buses,
 		.ecam = pci->ecam,
-		.serial = config->serial.kind != CHARDEV_OFF,
+		.serial = serial,
 		.pci64_base = pci->windows.mem64_base,
 		.pci64_size = pci->windows.mem64_size,
 	};
-	int rc = acpi_build(&acpi, &m->acpi, err);
+	m->dtb_config = (struct dtb_config){
+		.cpus = config->cpus,
+		.buses = pci->buses,
+		.serial = serial,
+		.pci64_base = pci->windows.mem64_base,
+		.pci64_size = pci->windows.mem64_size,
+		.e820 = &m->e820,
+		.cmdline = m->cmdline,
+	};
+}
+
+static int write_acpi(const struct machine *m, gpa_t *ret_rsdp, struct lacuna_error **err)
+{
+	struct acpi_tables tables;
+	int rc = acpi_build(&m->acpi_config, &tables, err);
 	if (rc < 0)
 		return rc;
-	rc = gmem_write(m->mem, LAYOUT_ACPI_BASE, m->acpi.image, m->acpi.size);
-	if (rc < 0)
-		return err_set(err, -rc, "ACPI tables do not fit in RAM");
-	e820_build(m->mem, pci->ecam ? (uint64_t)pci->buses * LAYOUT_ECAM_BUS_SIZE : 0, &m->e820);
-	rc = make_cmdline(m, config, err);
+	rc = gmem_write(m->mem, LAYOUT_ACPI_BASE, tables.image, tables.size);
+	*ret_rsdp = tables.rsdp;
+	acpi_done(&tables);
+	return rc < 0 ? err_set(err, -rc, "ACPI tables do not fit in RAM") : 0;
+}
+
+static int load_guest(struct machine *m, const struct machine_config *config,
+	struct boot_entry *entry, struct lacuna_error **err)
+{
+	gpa_t rsdp = 0;
+	int rc = make_cmdline(m, config, err);
 	if (rc < 0)
 		return rc;
+	describe(m, config);
+	if (config->tables != MACHINE_TABLES_FDT) {
+		rc = write_acpi(m, &rsdp, err);
+		if (rc < 0)
+			return rc;
+	}
 	struct boot_source source = {
 		.kernel = machine_config_has_kernel(config) ? &config->kernel : NULL,
 		.kernel_image = boot_probe_start,
@@ -188,12 +215,15 @@ static int load_guest(struct machine *m, const struct machine_config *config,
 		.initrd_count = config->initrd_count,
 		.cmdline = m->cmdline,
 		.e820 = &m->e820,
-		.rsdp = m->acpi.rsdp,
+		.rsdp = rsdp,
+		.fdt = config->tables != MACHINE_TABLES_ACPI ? &m->dtb_config : NULL,
 		.log = m->log,
 	};
 	rc = boot_load(&source, m->mem, entry, err);
 	if (rc < 0)
 		return rc;
+	m->dtb_config.initrd = entry->initrd;
+	m->dtb_config.initrd_size = entry->initrd_size;
 	const char *flavour = entry->bzimage ? kvm_flavour() : NULL;
 	if (flavour && kvm_flavour_is_software(flavour))
 		log_warning(&m->log, "kernel",
@@ -350,7 +380,6 @@ void machine_unref(struct machine *m)
 	kvm_vm_done(&m->vm);
 	ecam_window_free(m->window, m->pci);
 	pci_host_free(m->pci);
-	acpi_done(&m->acpi);
 	free(m->cmdline);
 	gmem_free(m->mem);
 	bus_done(&m->pio);

@@ -77,7 +77,8 @@ struct machine {
 	char window_why[160];
 	struct loop *loop;
 	struct e820 e820;
-	struct acpi_tables acpi;
+	struct acpi_config acpi_config; /* of what the guest gets, or would get */
+	struct dtb_config dtb_config;
 	char *cmdline;
 	struct vcpu *vcpu;
 	unsigned vcpu_count;

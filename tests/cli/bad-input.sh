@@ -42,7 +42,6 @@ run "line break in a name stays one line" "No such file" --kernel "$tmp/a"$'\n'"
 refused "dump of nothing" "dump: say what" "$LACUNA" dump --out "$tmp"
 refused "dump to nowhere" "dump: say where: --out=DIR" "$LACUNA" dump acpi
 refused "dump of something unknown" "dump: unknown 'smbios'" "$LACUNA" dump smbios --out "$tmp"
-refused "dump of fdt is not there yet" "dump: fdt: not in this version yet" "$LACUNA" dump fdt --out "$tmp"
 
 # --- numbers and keys
 run "no CPU" "cpus: 0 is out of range; give 1 to 254" --cpus 0
@@ -81,6 +80,12 @@ run "256 ports" "pci: ports: 256 is out of range; give 0 to 255" --pci ports=256
 run "pv-bit out of range" "pv-bit: 32 is out of range" --pci pv-bit=32
 run "pv-bit of KVM's" "pv-bit=5 has another meaning" --pci pv-bit=5
 run "pv-bit 15 unacknowledged" "add pv-bit-15=i-understand" --pci pv-bit=15
+run "unknown tables" "tables: 'dtb' is unknown; give acpi, fdt or both" --tables dtb
+run "tables given twice" "tables: given twice" --tables fdt --tables=acpi
+for tables in fdt both; do
+	run "a device tree ($tables) without the window" "tables: a device tree describes the ECAM window, of which pci config=type1 has none" \
+		--tables $tables --pci config=type1
+done
 run "initrd without a kernel" "initrd: the built-in probe guest takes none" --initrd "$elf"
 
 # --- output that can't be written
@@ -131,6 +136,12 @@ cp "$elf" "$tmp/foreign" && patch "$tmp/foreign" 0x12 '\xb7\x00'
 run "ELF for another machine" "ELF file for .*x86-64" --kernel "$tmp/foreign"
 cp "$elf" "$tmp/foreign" && patch "$tmp/foreign" 0x04 '\x01'
 run "ELF of 32 bits" "32-bit ELF" --kernel "$tmp/foreign"
+# A third program header: a note of 20 bytes at 0x800, which is Xen's for PVH.
+cp "$elf" "$tmp/pvh" && patch "$tmp/pvh" 0x38 '\x03' && patch "$tmp/pvh" 176 '\x04'
+patch "$tmp/pvh" 185 '\x08' && patch "$tmp/pvh" 208 '\x14'
+patch "$tmp/pvh" 0x800 '\x04\x00\x00\x00\x04\x00\x00\x00\x12\x00\x00\x00Xen\x00\x00\x00\x10\x00'
+run "PVH with nothing but a device tree" "kernel '$tmp/pvh': is entered by PVH, which hands over no device tree: give tables=acpi" \
+	--kernel "$tmp/pvh" --tables fdt
 # A bzImage header (Linux boot.rst): setup_sects 1, 64 KiB of code, signatures, protocol, loadflags, xloadflags.
 truncate -s 1024 "$tmp/bz"
 patch "$tmp/bz" 0x1f1 '\x01' && patch "$tmp/bz" 0x1f4 '\x00\x10\x00\x00' && patch "$tmp/bz" 0x1fe '\x55\xaa\xeb\x6e'

@@ -143,7 +143,7 @@ static void check_always(struct lacuna_vm *vm)
 	};
 	CHECK(vm, rows);
 	/* what the caller's own function returns is passed on, and it has said why already */
-	static const char *const dumps[] = { "acpi", "e820", "cmdline", "pci" };
+	static const char *const dumps[] = { "acpi", "fdt", "e820", "cmdline", "pci" };
 	for (size_t i = 0; i < sizeof(dumps) / sizeof(dumps[0]); i++) {
 		struct lacuna_error *err = NULL;
 		cr_expect_eq(lacuna_vm_dump(vm, dumps[i], dump_fails, NULL, &err), -EXDEV);

@@ -115,6 +115,8 @@ GUEST(scan_memory_one_bus, "config", "test=scan passes=2", .pci = "buses=1,windo
 GUEST(scan_memory_beside_type1, "config", "test=scan passes=2",
 	.pci = "config=both,buses=256,window=memory", .output = "buses 256 functions 1 ",
 	.check = no_config_exits)
+GUEST(scan_memory_fdt, "config", "test=scan passes=2", .pci = "buses=256,window=memory",
+	.tables = "fdt", .output = "buses 256 functions 1 ", .check = no_config_exits)
 GUEST(scan_trap, "config", "test=scan passes=2", .pci = "buses=256,window=trap", .rng = true,
 	.output = "buses 256 functions 2 ", .check = each_read_traps)
 GUEST(scan_type1, "config", "test=scan passes=2", .pci = "config=type1,buses=256", .rng = true,
@@ -180,6 +182,9 @@ GUEST(cpus_1, "machine", "test=cpus", .output = "cpus: 1 ")
 GUEST(cpus_2, "machine", "test=cpus", .cpus = 2, .output = "cpus: 2 ")
 GUEST(cpus_8, "machine", "test=cpus", .cpus = 8, .output = "cpus: 8 ")
 GUEST(cpus_254, "machine", "test=cpus", .cpus = 254, .timeout_s = 120, .output = "cpus: 254 ")
+GUEST(cpus_2_fdt, "machine", "test=cpus", .cpus = 2, .tables = "fdt", .output = "cpus: 2 ")
+GUEST(cpus_254_fdt, "machine", "test=cpus", .cpus = 254, .tables = "fdt", .timeout_s = 120,
+	.output = "cpus: 254 ")
 GUEST(cpuid, "machine", "test=cpuid",
 	.output = "cpuid: vmx 0 svm 0 x2apic 1 hypervisor 1 deadline 1\r\nkvm: leaf 0x40000000 ")
 GUEST(ram_least, "machine", "test=ram", .memory = "32M", .output = "28 MiB found")
@@ -243,5 +248,11 @@ PROBE(probe_not_coalesced, "probe.mech=type1", .pci = "config=both,buses=1,coale
 	.output = "using type 1", .check = address_writes_trap)
 PROBE(probe_bench, "probe.bench", .pci = "buses=1",
 	.output = "\"ok\":true,\"cold\":{\"reads\":34,\"ticks\":")
+PROBE(probe_fdt, "probe.scan=all", .pci = "buses=256", .tables = "fdt", .rng = true,
+	.output = "device tree: ECAM at 0xe0000000, 256 buses; type 1 absent; pv bit set; using ECAM")
+PROBE(probe_fdt_memory, "", .memory = "5G", .pci = "config=both", .tables = "fdt",
+	.output = "device tree: ECAM at 0xe0000000, 1 buses; type 1 works; pv bit set; using ECAM")
+PROBE(probe_both_tables, "", .pci = "buses=3", .tables = "both",
+	.output = "MCFG: ECAM at 0xe0000000, 3 buses; type 1 absent; pv bit set; using ECAM")
 GUEST(probe_refuses, NULL, "probe.mech=ecam", .pci = "config=type1", .code = 1,
 	.output = "CONTRADICTION")

@@ -72,6 +72,7 @@ struct lacuna_config *guest_config(const struct guest *g, int in, int out)
 	set(config, "add-cmdline", "off");
 	set(config, "memory", g->memory);
 	set(config, "pci", g->pci);
+	set(config, "tables", g->tables);
 	if (g->disk)
 		set_formatted(config, "disk", "path=%s,serial=direct-test", g->disk);
 	if (g->net)

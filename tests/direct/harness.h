@@ -20,6 +20,7 @@ struct guest {
 	const char *cmdline;              /* NULL: none */
 	unsigned cpus;                    /* 0: 1 */
 	const char *memory, *pci, *disk;  /* as the options; NULL: the default; no disk */
+	const char *tables;               /* likewise */
 	const char *balloon, *pmem, *net; /* likewise; NULL: none */
 	unsigned rng;                     /* how many */
 	bool vsock;                       /* with CID 33 */

@@ -134,10 +134,10 @@ static void on_counter(void *opaque, const char *name, uint64_t value)
 
 static void play_dump(struct lacuna_vm *vm)
 {
-	static const char *const what[] = { "pci", "acpi", "e820", "cmdline" };
+	static const char *const what[] = { "pci", "acpi", "e820", "cmdline", "fdt" };
 	for (unsigned i = 0; i < LOOKS; i++) {
 		size_t sum = 0;
-		cr_expect_eq(lacuna_vm_dump(vm, what[i % 4], on_file, &sum, NULL), 0);
+		cr_expect_eq(lacuna_vm_dump(vm, what[i % 5], on_file, &sum, NULL), 0);
 		cr_expect_gt(sum, 0);
 		EXPECT(lacuna_vm_kvm_stats(vm, on_counter, &sum), -ENOTSUP);
 	}

@@ -53,6 +53,7 @@ static const struct scenario everything = {
 		{ "memory", "64M" },
 		{ "cpus", "2" },
 		{ "pci", "config=both,ports=2,buses=8" },
+		{ "tables", "both" },
 		{ "marker", "hang" },
 		{ "timeout", "60s" },
 		{ "serial", "socket=@/serial" },
@@ -475,6 +476,11 @@ static int ask_dump(struct lacuna_vm *vm, struct lacuna_error **err)
 	return lacuna_vm_dump(vm, "pci", on_file, NULL, err);
 }
 
+static int ask_tree(struct lacuna_vm *vm, struct lacuna_error **err)
+{
+	return lacuna_vm_dump(vm, "fdt", on_file, NULL, err);
+}
+
 static int ask_balloon(struct lacuna_vm *vm, struct lacuna_error **err)
 {
 	return lacuna_vm_device_set(vm, "balloon0", "size=8M", err);
@@ -494,6 +500,7 @@ static const struct {
 	{ "counters", ask_counters, true, { "memory", INJECT_MEMORY, ENOMEM, false } },
 	{ "counters", ask_counters, true, { "KVM", INJECT_KVM, EMFILE, false } },
 	{ "dump", ask_dump, false, { "memory", INJECT_MEMORY, ENOMEM, false } },
+	{ "tree", ask_tree, false, { "memory", INJECT_MEMORY, ENOMEM, false } },
 	{ "balloon", ask_balloon, false, { "memory", INJECT_MEMORY, ENOMEM, false } },
 	{ "host", ask_host, false, { "open", INJECT_OPEN, EMFILE, false } },
 	{ "host", ask_host, false, { "KVM", INJECT_KVM, ENOMEM, false } },

@@ -22,6 +22,7 @@ Test(config, defaults)
 	cr_expect_eq(c.serial.kind, CHARDEV_OFF);
 	cr_expect_eq(c.pci.config, MACHINE_PCI_ECAM);
 	cr_expect_eq(c.pci.window, MACHINE_WINDOW_AUTO);
+	cr_expect_eq(c.tables, MACHINE_TABLES_ACPI);
 	cr_expect_eq(c.pci.buses, 0);
 	cr_expect_eq(c.pci.ports, -1);
 	cr_expect_eq(c.pci.pv_bit, KVM_FEATURE_PCI_GO_MMCONFIG);
@@ -80,6 +81,8 @@ ParameterizedTestParameters(config, refused)
 		{ "pci", "ecam", -EINVAL, "unknown key 'ecam'" },
 		{ "pci", "bus=1", -EINVAL, "pci: unknown key 'bus'; known are: config" },
 		{ "pci", "buses=1,buses=2", -EINVAL, "given twice" },
+		{ "tables", "", -EINVAL, "tables: '' is unknown; give acpi, fdt or both" },
+		{ "tables", "dtb", -EINVAL, "tables: 'dtb' is unknown; give acpi, fdt or both" },
 		{ "pci", "pv-bit=32", -ERANGE, "pv-bit: 32 is out of range" },
 		{ "pci", "pv-bit=on", -EINVAL, "not a number" },
 		{ "pci", "pv-bit=15", -EINVAL, "MSI_EXT_DEST_ID" },
@@ -128,6 +131,7 @@ Test(config, stores)
 		{ "add-cmdline", "off" },
 		{ "serial", "fd=3:4" },
 		{ "pci", "config=both,window=trap,buses=256,pv-bit=off,ports=12" },
+		{ "tables", "both" },
 		{ "marker", "up" },
 		{ "timeout", "1m" },
 	};
@@ -154,6 +158,7 @@ Test(config, stores)
 	cr_expect_eq(c.pci.buses, 256);
 	cr_expect_eq(c.pci.ports, 12);
 	cr_expect_eq(c.pci.pv_bit, -1);
+	cr_expect_eq(c.tables, MACHINE_TABLES_BOTH);
 	cr_expect_eq(c.timeout_us, 60000000);
 	cr_expect_eq(machine_config_check(&c, NULL), 0);
 	machine_config_done(&c);
@@ -198,6 +203,37 @@ ParameterizedTest(struct pv_case *t, config, pv_bit)
 	cr_assert_eq(machine_config_set(&c, "pci", t->pci, NULL), 0);
 	cr_expect_eq(c.pci.pv_bit, t->bit);
 	machine_config_done(&c);
+}
+
+/* A device tree can only describe the window. */
+Test(config, tables)
+{
+	static const struct {
+		const char *tables, *pci;
+		enum machine_tables kind;
+		bool fits;
+	} cases[] = {
+		{ "acpi", "config=type1", MACHINE_TABLES_ACPI, true },
+		{ "acpi", "config=ecam", MACHINE_TABLES_ACPI, true },
+		{ "fdt", "config=type1", MACHINE_TABLES_FDT, false },
+		{ "fdt", "config=both", MACHINE_TABLES_FDT, true },
+		{ "fdt", "config=ecam", MACHINE_TABLES_FDT, true },
+		{ "both", "config=type1", MACHINE_TABLES_BOTH, false },
+		{ "both", "config=ecam", MACHINE_TABLES_BOTH, true },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct machine_config c;
+		struct lacuna_error *err = NULL;
+		machine_config_init(&c);
+		cr_assert_eq(machine_config_set(&c, "tables", cases[i].tables, NULL), 0);
+		cr_assert_eq(machine_config_set(&c, "pci", cases[i].pci, NULL), 0);
+		cr_expect_eq(c.tables, cases[i].kind);
+		cr_expect_eq(machine_config_check(&c, &err), cases[i].fits ? 0 : -EINVAL);
+		cr_expect(!err || strstr(lacuna_error_message(err),
+					  "of which pci config=type1 has none"));
+		lacuna_error_free(err);
+		machine_config_done(&c);
+	}
 }
 
 Test(config, devices_keep_their_order)
