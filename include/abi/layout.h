@@ -40,7 +40,7 @@
 #define LAYOUT_CMDLINE     0x20000
 #define LAYOUT_CMDLINE_MAX 0x10000 /* with the final NUL */
 #define LAYOUT_FDT         0x40000 /* setup_data with the device tree */
-#define LAYOUT_FDT_MAX     0x40000 /* Linux maps 64 pages at most so early (arch/x86: NR_FIX_BTMAPS) */
+#define LAYOUT_FDT_MAX     0x40000 /* Linux maps 64 pages at most so early: NR_FIX_BTMAPS */
 #define LAYOUT_EBDA        0x9fc00 /* end of conventional memory */
 #define LAYOUT_ACPI_BASE   0xe0000
 #define LAYOUT_ACPI_END    0x100000

@@ -49,8 +49,11 @@ static json_t *find_row(const json_t *document, const json_t *like, const struct
 {
 	size_t i;
 	json_t *row;
-	json_array_foreach(
-		json_object_get(document, "rows"), i, row) if (same_keys(like, row, t)) return row;
+	json_array_foreach(json_object_get(document, "rows"), i, row)
+	{
+		if (same_keys(like, row, t))
+			return row;
+	}
 	return NULL;
 }
 

@@ -69,8 +69,11 @@ static bool is_text(const struct column *c, const json_t *rows, const struct tab
 {
 	size_t i;
 	json_t *row;
-	json_array_foreach(rows, i, row) if (output_is_of(row, t) &&
-					     json_is_string(result_get(row, c->path))) return true;
+	json_array_foreach(rows, i, row)
+	{
+		if (output_is_of(row, t) && json_is_string(result_get(row, c->path)))
+			return true;
+	}
 	return false;
 }
 
@@ -235,7 +238,10 @@ void output_table(FILE *f, const json_t *document, const struct table *tables)
 		size_t i;
 		json_t *row;
 		bool any = false;
-		json_array_foreach(rows, i, row) any |= output_is_of(row, t);
+		json_array_foreach(rows, i, row)
+		{
+			any |= output_is_of(row, t);
+		}
 		if (!any)
 			continue;
 		print_table(f, rows, t, &s);
@@ -307,7 +313,10 @@ void output_csv(FILE *f, const json_t *document)
 	struct names names = { 0 };
 	size_t i;
 	json_t *row;
-	json_array_foreach(json_object_get(document, "rows"), i, row) collect(&names, row, "");
+	json_array_foreach(json_object_get(document, "rows"), i, row)
+	{
+		collect(&names, row, "");
+	}
 	for (i = 0; i < names.count; i++) {
 		csv_text(f, names.name[i]);
 		fprintf(f, i + 1 < names.count ? "," : "\r\n");

@@ -96,7 +96,9 @@ static void print_head(const void *fdt, int node, int depth, struct text *out)
 	indent(out, depth);
 	text_add(out, "%s {\n", depth ? name : "/");
 	fdt_for_each_property_offset(property, fdt, node)
+	{
 		print_property(fdt, property, depth + 1, out);
+	}
 }
 
 struct text dtb_source(const struct dtb *dtb)

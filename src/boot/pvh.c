@@ -92,8 +92,8 @@ static bool note_is_of(const struct note *note, const char *owner)
 int pvh_find_entry(const struct image *image, uint64_t offset, uint64_t size, uint64_t align,
 	gpa_t *ret_entry, struct lacuna_error **err)
 {
-	struct notes notes;
-	struct note note;
+	struct notes notes = { 0 };
+	struct note note = { 0 };
 	uint8_t entry[8] = { 0 };
 	int rc = notes_open(&notes, image, offset, size, align, err);
 	if (rc < 0)
@@ -117,8 +117,8 @@ int pvh_find_entry(const struct image *image, uint64_t offset, uint64_t size, ui
 int notes_find_linux(const struct image *image, uint64_t offset, uint64_t size, uint64_t align,
 	struct lacuna_error **err)
 {
-	struct notes notes;
-	struct note note;
+	struct notes notes = { 0 };
+	struct note note = { 0 };
 	int rc = notes_open(&notes, image, offset, size, align, err);
 	while (rc >= 0 && (rc = notes_next(&notes, &note, err)) > 0)
 		if (note_is_of(&note, "Linux"))

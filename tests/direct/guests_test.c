@@ -249,7 +249,8 @@ PROBE(probe_not_coalesced, "probe.mech=type1", .pci = "config=both,buses=1,coale
 PROBE(probe_bench, "probe.bench", .pci = "buses=1",
 	.output = "\"ok\":true,\"cold\":{\"reads\":34,\"ticks\":")
 PROBE(probe_fdt, "probe.scan=all", .pci = "buses=256", .tables = "fdt", .rng = true,
-	.output = "device tree: ECAM at 0xe0000000, 256 buses; type 1 absent; pv bit set; using ECAM")
+	.output =
+		"device tree: ECAM at 0xe0000000, 256 buses; type 1 absent; pv bit set; using ECAM")
 PROBE(probe_fdt_memory, "", .memory = "5G", .pci = "config=both", .tables = "fdt",
 	.output = "device tree: ECAM at 0xe0000000, 1 buses; type 1 works; pv bit set; using ECAM")
 PROBE(probe_both_tables, "", .pci = "buses=3", .tables = "both",

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * The machine around the devices.
- *   test=cpus      starts every processor that the tables list; each tells its APIC id by three ways
- *   test=cpuid     what CPUID shows and hides
- *   test=ram       writes and reads every MiB that E820 calls RAM
- *   test=unowned   ports and addresses that nobody owns read all ones and swallow writes
- *   test=output    prints size=N bytes
- *   test=echo      sends back what it receives, by interrupt, up to a full stop
- *   test=button    waits for the power button and powers off
- *   test=early     has interrupts on, but no interrupt controller set up, when the button comes
+ *   test=cpus      starts every processor that the tables list; each tells its APIC id by three
+ * ways test=cpuid     what CPUID shows and hides test=ram       writes and reads every MiB that
+ * E820 calls RAM test=unowned   ports and addresses that nobody owns read all ones and swallow
+ * writes test=output    prints size=N bytes test=echo      sends back what it receives, by
+ * interrupt, up to a full stop test=button    waits for the power button and powers off test=early
+ * has interrupts on, but no interrupt controller set up, when the button comes
  */
 #include <abi/layout.h>
 #include <stdbool.h>

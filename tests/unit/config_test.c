@@ -69,7 +69,8 @@ ParameterizedTestParameters(config, refused)
 		{ "pci", "config=ecma", -EINVAL, "pci: config: 'ecma' is unknown" },
 		{ "pci", "window=on", -EINVAL, "auto, memory or trap" },
 		{ "pci", "config=type1,window=memory", -EINVAL, "type1 has no window" },
-		{ "pci", "large-pages=2M", -EINVAL, "large-pages: '2M' is unknown; give on or off" },
+		{ "pci", "large-pages=2M", -EINVAL,
+			"large-pages: '2M' is unknown; give on or off" },
 		{ "pci", "coalesce=yes", -EINVAL, "coalesce: 'yes' is unknown; give on or off" },
 		{ "pci", "window=trap,large-pages=off", -EINVAL, "leave it out" },
 		{ "pci", "config=type1,large-pages=off", -EINVAL, "leave it out" },
@@ -229,8 +230,8 @@ Test(config, tables)
 		cr_assert_eq(machine_config_set(&c, "pci", cases[i].pci, NULL), 0);
 		cr_expect_eq(c.tables, cases[i].kind);
 		cr_expect_eq(machine_config_check(&c, &err), cases[i].fits ? 0 : -EINVAL);
-		cr_expect(!err || strstr(lacuna_error_message(err),
-					  "of which pci config=type1 has none"));
+		cr_expect(!err ||
+			  strstr(lacuna_error_message(err), "of which pci config=type1 has none"));
 		lacuna_error_free(err);
 		machine_config_done(&c);
 	}

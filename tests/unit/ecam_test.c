@@ -322,7 +322,7 @@ Test(ecam, small_pages)
 	fixture_init(&fx, 7);
 	cr_assert_eq(ecam_window_new(fx.host, ANY_ZONES, false, &w, NULL), 0);
 	cr_expect_eq(w->slot_count, 1);
-	cr_expect_eq(w->slot[0].size, 7 * BUS * PAGE);
+	cr_expect_eq(w->slot[0].size, (uint64_t)7 * BUS * PAGE);
 	cr_expect(!w->large_pages);
 	cr_expect_arr_neq(page_of(w, 0), ones, PAGE);
 	for (unsigned page = 1; page < 7 * BUS; page++)
