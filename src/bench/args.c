@@ -133,6 +133,27 @@ json_t *list_json(const struct list *list, const char *const *words)
 	return a;
 }
 
+/* --- rounds --- */
+
+/* splitmix64 */
+static uint64_t scramble(uint64_t *state)
+{
+	uint64_t z = *state += 0x9e3779b97f4a7c15;
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+	return z ^ (z >> 31);
+}
+
+void round_order(uint64_t round, size_t count, size_t *ret_order)
+{
+	uint64_t state = round;
+	for (size_t i = 0; i < count; i++) {
+		size_t at = scramble(&state) % (i + 1);
+		ret_order[i] = ret_order[at];
+		ret_order[at] = i;
+	}
+}
+
 /* --- progress --- */
 
 static bool shown;

@@ -74,6 +74,13 @@ int option_words(const char *option, const char *text, const char *const *words,
 /* The values as an array: numbers, or with @words the words they stand for. */
 json_t *list_json(const struct list *list, const char *const *words);
 
+/*
+ * In which order a round takes @count things, as numbers from 0: another one for each round, the
+ * same in every run. Shuffled, since what one thing leaves behind (a process that is being taken
+ * down) disturbs the next: in an order that only rotates, one always suffers by the same other.
+ */
+void round_order(uint64_t round, size_t count, size_t *ret_order);
+
 /* One line on stderr that says how far long work has come, where stderr is a terminal. */
 void progress(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void progress_clear(void);

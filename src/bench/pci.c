@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * `lacuna bench pci`: scans of PCI by the probe guest, in every combination asked for. A round
- * scans one machine by each mechanism, each round beginning with another one, so that what disturbs
+ * scans one machine by each mechanism, each round in an order of its own, so that what disturbs
  * a round disturbs all; ratios are taken within rounds.
  */
 #include <assert.h>
@@ -145,8 +145,10 @@ static int measure(const struct scan *scan, struct measured m[SCAN_MECHANISMS], 
 {
 	size_t count = asked.mechanisms.count;
 	for (uint64_t round = 0; round < asked.repeat; round++) {
+		size_t order[SCAN_MECHANISMS];
+		round_order(round, count, order);
 		for (size_t i = 0; i < count; i++) {
-			uint64_t k = asked.mechanisms.value[(round + i) % count];
+			uint64_t k = asked.mechanisms.value[order[i]];
 			progress("pci: %u buses, %u functions, %s: round %llu of %llu, %s",
 				scan->buses, scan->functions, scan->all ? "all" : "linux",
 				(unsigned long long)round + 1, (unsigned long long)asked.repeat,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * `lacuna bench start`: from the start to the guest's first instruction, which writes to the exit
- * port, beside the floor and QEMU. A round starts each kind once, each round beginning with another
- * kind, so that no kind always follows the same one; ratios are taken within rounds.
+ * port, beside the floor and QEMU. A round starts each kind once, in an order of its own; ratios
+ * are taken within rounds.
  */
 #include <abi/layout.h>
 #include <elf.h>
@@ -252,8 +252,10 @@ static void measure(const struct inputs *in, struct measured m[KINDS])
 	for (uint64_t round = 0; kinds && round <= asked.count; round++) {
 		progress("start: round %llu of %llu", (unsigned long long)round,
 			(unsigned long long)asked.count);
+		size_t order[KINDS];
+		round_order(round, kinds, order);
 		for (size_t i = 0; i < kinds; i++) {
-			enum kind k = (enum kind)asked.kinds.value[(round + i) % kinds];
+			enum kind k = (enum kind)asked.kinds.value[order[i]];
 			struct times t = { NAN, NAN, NAN };
 			if (!m[k].failed)
 				m[k].failed = start_once(k, in, &t, &m[k].why) < 0;

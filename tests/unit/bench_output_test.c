@@ -261,3 +261,30 @@ ParameterizedTest(struct list_case *c, bench_args, numbers)
 	for (size_t i = 0; i < c->count; i++)
 		cr_expect_eq(l.value[i], c->value[i], "'%s'", c->text);
 }
+
+/* --- rounds --- */
+
+/* Every order has each thing once; and over many rounds each follows each of the others about as
+ * often: 4 * 3,750 pairs are 750 for each of the 20, give or take 4 standard deviations. */
+Test(bench_args, rounds_have_orders_of_their_own)
+{
+	enum { THINGS = 5, ROUNDS = 3750 };
+	size_t order[THINGS];
+	unsigned follows[THINGS][THINGS] = { 0 };
+	for (uint64_t round = 0; round < ROUNDS; round++) {
+		unsigned seen = 0;
+		round_order(round, THINGS, order);
+		for (size_t i = 0; i < THINGS; i++) {
+			cr_assert_lt(order[i], THINGS);
+			seen |= 1u << order[i];
+			if (i)
+				follows[order[i]][order[i - 1]]++;
+		}
+		cr_assert_eq(seen, (1u << THINGS) - 1);
+	}
+	for (size_t a = 0; a < THINGS; a++)
+		for (size_t b = 0; b < THINGS; b++)
+			if (a != b)
+				cr_expect(follows[a][b] > 640 && follows[a][b] < 860,
+					"%zu follows %zu %u times", a, b, follows[a][b]);
+}
