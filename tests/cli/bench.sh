@@ -79,6 +79,7 @@ holds "no qemu: the rows say so" '[.rows[].not_available] == ["qemu-system-x86_6
 # --- the end by a signal, while a child that has a child of its own runs; it takes QEMU's name
 mkdir "$tmp/bin"
 mkfifo "$tmp/pids"
+exec {pids_fd}<>"$tmp/pids" # or a read would wait for a writer without end
 cat >"$tmp/bin/qemu-system-x86_64" <<FAKE
 #!/bin/sh
 [ "\$1" = --version ] && echo "fake" && exit
@@ -98,7 +99,7 @@ interrupted() { # SIGNAL STATUS
 	PATH=$tmp/bin:$PATH env --default-signal="$1" "$LACUNA" bench start --kinds qemu --vms none --save "$tmp/saved.json" \
 		>"$tmp/out" 2>"$tmp/err" &
 	pid=$!
-	read -r -a pids <"$tmp/pids"
+	read -r -t 100 -u "$pids_fd" -a pids
 	kill "-$1" "$pid"
 	wait "$pid" || status=$?
 	same "SIG$1: status" "$2" "$status"
