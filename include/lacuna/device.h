@@ -23,6 +23,9 @@
  *
  * The guest is hostile: offsets and sizes are checked before a callback sees them, values are not.
  *
+ * On a vCPU's thread the kick signal (vm.h) may come at any time, as for a pause: system calls that
+ * SA_RESTART does not restart, such as poll() and nanosleep(), end with EINTR there; see signal(7).
+ *
  * Structures that begin with their size may be shorter or longer than the library's: fields that
  * the caller does not have are taken as 0, and what the library does not know must be 0 (-EINVAL).
  */
@@ -51,7 +54,8 @@ struct lacuna_pci_ops {
 
 	/** Makes an instance for one VM: stores what the other callbacks get as @state. 0, or
 	 * -errno after lacuna_error_set(). @opaque is the description's. What
-	 * lacuna_pci_config_set() sets here is what a reset brings back. Required. */
+	 * lacuna_pci_config_set() sets here is what a reset gives the bits that the guest may
+	 * change. Required. */
 	int (*create)(void *opaque, struct lacuna_pci_function *f, void **ret_state,
 		struct lacuna_error **err);
 	/** Not called when create() failed. May be NULL. */
@@ -77,25 +81,29 @@ struct lacuna_pci_ops {
 
 	/**
 	 * The function was reset, alone or with its bus (PCIe 5.0, 6.6): back to what it was after
-	 * create(). Its registers, BARs and MSI-X are so already, and it is no bus master: no DMA
-	 * is under way, and none will be before this returns. What a thread of the program's is at
-	 * must be over then, or it would go on once the guest allows DMA again: have it work in
-	 * pieces under a lock that is taken here. A bar_read() or bar_write() may still be under
-	 * way, on another vCPU. On a vCPU's thread, under the same lock. May be NULL.
+	 * create(). All that the guest may change of its registers, BARs and MSI-X is so already
+	 * (what only lacuna_pci_config_set() changes is the device's to set), and it is no bus
+	 * master: no DMA is under way, and none will be before this returns. What a thread of the
+	 * program's is at must be over then, or it would go on once the guest allows DMA again:
+	 * have it work in pieces under a lock that is taken here. A bar_read() or bar_write() may
+	 * still be under way, on another vCPU. On a vCPU's thread, under the same lock. May be
+	 * NULL.
 	 */
 	void (*reset)(void *state);
 };
 
 struct lacuna_pci_bar {
-	uint64_t size;     /* bytes, a power of two from 4096 to 1 GiB; 0: no such BAR */
-	bool is_64;        /* takes this and the next */
-	bool prefetchable; /* behind a root port only such a one lies above 4 GiB */
+	uint64_t size;       /* bytes, a power of two from 4096 to 1 GiB; 0: no such BAR */
+	bool is_64;          /* takes this and the next */
+	bool prefetchable;   /* behind a root port only such a one lies above 4 GiB */
+	uint8_t reserved[6]; /* 0 */
 };
 
 struct lacuna_pci_capability {
 	uint16_t id;          /* PCI Code and ID Assignment specification; 0x09: vendor-specific */
 	bool extended;        /* in extended configuration space; PCIe 5.0, 7.6.3 */
 	uint8_t version;      /* of an extended one, to 15 */
+	uint32_t reserved;    /* 0 */
 	const void *body;     /* what follows the header of 2 (extended: 4) bytes; NULL: zeros */
 	const void *writable; /* mask of the same size: bits the guest may change; NULL: none */
 	size_t size;          /* of the body, bytes */
@@ -241,7 +249,10 @@ LACUNA_API uint32_t lacuna_virtio_chain_writable(const struct lacuna_virtio_chai
 /**
  * Copy by offset, however the driver has cut up its buffers (virtio 1.2, 2.7.4). The guest may
  * change readable bytes at any time: read once, then check the copy. -EFAULT: the range is not
- * inside, and nothing is copied; or it is in a file (--pmem) that has become shorter.
+ * inside, and nothing is copied; or it is in a file (--pmem) that has become shorter. -EPERM: the
+ * driver has reset the device, the VM ends, or the function may not master the bus, now; nothing is
+ * copied. When the guest's write that forbids it is done, nothing is being copied any more: one
+ * call of a device is carried out at a time.
  */
 LACUNA_API int lacuna_virtio_chain_read(
 	const struct lacuna_virtio_chain *chain, uint32_t offset, void *buf, uint32_t size);
@@ -249,8 +260,9 @@ LACUNA_API int lacuna_virtio_chain_write(
 	struct lacuna_virtio_chain *chain, uint32_t offset, const void *buf, uint32_t size);
 
 /** Gives @chain back to @v, whose it is, the first @written bytes of its writable part (no more
- * than there are) having been filled, and interrupts the driver if it wants that. Also after
- * deactivate(): then the driver is told nothing but that its reset is complete. @chain is gone. */
+ * than there are) having been filled, and interrupts the driver if it wants that. Where the
+ * function may not master the bus, that is done when it may again. After deactivate() the driver is
+ * told nothing but that its reset is complete. @chain is gone. */
 LACUNA_API void lacuna_virtio_push(
 	struct lacuna_virtio *v, struct lacuna_virtio_chain *chain, uint32_t written);
 

@@ -143,6 +143,9 @@ static int check_bar(const struct lacuna_pci_device *d, unsigned i, struct lacun
 {
 	uint64_t size = d->bar[i].size;
 	bool msix = d->msix_vectors && i == d->msix_bar;
+	static const uint8_t zeros[sizeof(d->bar[i].reserved)];
+	if (memcmp(d->bar[i].reserved, zeros, sizeof(zeros)))
+		return err_set(err, EINVAL, "bar[%u].reserved: it is not 0", i);
 	if (size && (!is_power_of_2(size) || size < 4 * KIB || size > BAR_MAX))
 		return err_set(err, EINVAL,
 			"bar[%u].size: %llu is not a power of two from 4096 to 1 GiB", i,
@@ -193,6 +196,8 @@ static int check_capability(
 	if (c->version > (c->extended ? 15 : 0))
 		return err_set(err, EINVAL, "capability[%zu].version: %u is more than %u", i,
 			c->version, c->extended ? 15 : 0);
+	if (c->reserved)
+		return err_set(err, EINVAL, "capability[%zu].reserved: it is not 0", i);
 	return 0;
 }
 

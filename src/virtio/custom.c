@@ -3,10 +3,14 @@
  * A virtio device of the embedder's own. Its callbacks come on the one worker that serves all its
  * queues; chains are objects that any thread may take and put back, under a lock of this file's.
  *
- * A queue is open from activate() to deactivate(). What is put back later is only counted: the last
- * chain of a reset device has the worker let go, which completes the reset (src/virtio/worker.h),
- * so no chain outlives the activation that it comes from. One that never comes back leaves the
- * device in reset, and is freed with it.
+ * The queues are open from the worker's begin() until the driver resets the device or the VM ends.
+ * What is put back later is only counted: the last chain of a reset device has the worker let go,
+ * which completes the reset (src/virtio/worker.h), so no chain outlives the activation that it
+ * comes from. One that never comes back leaves the device in reset, and is freed with it.
+ *
+ * Guest memory is touched under the lock alone, and only while the queues are open and the function
+ * is bus master: once the guest's write that ends either is done, its memory is its own. A chain
+ * put back while the function is no bus master waits, as late, for the guest to allow it again.
  *
  * Kicks are asked for when a pop has found nothing, and not before: an embedder that leaves chains
  * in the queue until it has room is not told of more.
@@ -26,11 +30,13 @@
 #define RETRY_US 10000u
 
 struct lacuna_virtio_chain {
-	struct lacuna_virtio_chain *next, **link; /* among those under way */
+	struct lacuna_virtio *owner;
+	struct lacuna_virtio_chain *next, **link; /* among those under way, or late */
 	const struct gmem_file *files;
 	unsigned queue, out_count;
 	uint16_t head;
 	uint32_t out_size, in_size;
+	uint32_t written;   /* of a late one */
 	struct iovec iov[]; /* to read, then to write */
 };
 
@@ -68,6 +74,7 @@ struct lacuna_virtio {
 	unsigned out;
 	struct custom_queue *queue;
 	struct lacuna_virtio_chain *chains; /* under way */
+	struct lacuna_virtio_chain *late, **late_end;
 	struct virtq_chain popped;
 };
 
@@ -87,6 +94,7 @@ static struct lacuna_virtio_chain *new_chain(struct lacuna_virtio *v, unsigned q
 	if (!c)
 		return NULL;
 	*c = (struct lacuna_virtio_chain){
+		.owner = v,
 		.next = v->chains,
 		.link = &v->chains,
 		.files = p->files,
@@ -112,6 +120,45 @@ static void unlink_chain(struct lacuna_virtio *v, struct lacuna_virtio_chain *c)
 		c->next->link = c->link;
 	v->queue[c->queue].out--;
 	v->out--;
+}
+
+static void tell_driver(struct lacuna_virtio *v, const struct lacuna_virtio_chain *c)
+{
+	virtio_queue_put_head(&v->virtio, c->queue, c->head, c->written);
+	virtio_queue_signal(&v->virtio, c->queue);
+}
+
+/* Tells the driver of those that came back meanwhile, or forgets them. */
+static void settle_late(struct lacuna_virtio *v, bool tell)
+{
+	for (struct lacuna_virtio_chain *c = v->late, *next; c; c = next) {
+		next = c->next;
+		if (tell)
+			tell_driver(v, c);
+		free(c);
+	}
+	v->late = NULL;
+	v->late_end = &v->late;
+}
+
+/* No more than the queues have entries, for nothing is popped meanwhile. */
+static void add_late(struct lacuna_virtio *v, struct lacuna_virtio_chain *c)
+{
+	c->next = NULL;
+	*v->late_end = c;
+	v->late_end = &c->next;
+}
+
+static void close_queues(struct lacuna_virtio *v)
+{
+	LOCK_SCOPE(&v->lock);
+	v->open = false;
+	settle_late(v, false);
+}
+
+static bool may_copy(const struct lacuna_virtio *v)
+{
+	return v->open && v->virtio.dma;
 }
 
 /* The next chain, if there is one, in *@ret; false: there may be, but memory is out. */
@@ -162,14 +209,12 @@ void lacuna_virtio_push(
 	{
 		LOCK_SCOPE(&v->lock);
 		unlink_chain(v, chain);
-		if (v->open) {
-			virtio_queue_put_head(&v->virtio, chain->queue, chain->head,
-				(uint32_t)min_u64(written, chain->in_size));
-			virtio_queue_signal(&v->virtio, chain->queue);
-		}
+		chain->written = (uint32_t)min_u64(written, chain->in_size);
+		add_late(v, chain);
+		if (!v->open || may_copy(v))
+			settle_late(v, v->open);
 		last = !v->open && !v->out;
 	}
-	free(chain);
 	if (last)
 		loop_signal(v->event);
 }
@@ -189,6 +234,9 @@ int lacuna_virtio_chain_read(
 {
 	if (offset > chain->out_size || size > chain->out_size - offset)
 		return -EFAULT;
+	LOCK_SCOPE(&chain->owner->lock);
+	if (!may_copy(chain->owner))
+		return -EPERM;
 	return virtq_iov_read(chain->files, chain->iov, offset, buf, size) ? 0 : -EFAULT;
 }
 
@@ -197,6 +245,9 @@ int lacuna_virtio_chain_write(
 {
 	if (offset > chain->in_size || size > chain->in_size - offset)
 		return -EFAULT;
+	LOCK_SCOPE(&chain->owner->lock);
+	if (!may_copy(chain->owner))
+		return -EPERM;
 	const struct iovec *in = chain->iov + chain->out_count;
 	return virtq_iov_write(chain->files, in, offset, buf, size) ? 0 : -EFAULT;
 }
@@ -230,11 +281,10 @@ int lacuna_virtio_config_set(
 {
 	if (!in_config(v, offset, size))
 		return -EINVAL;
-	{
-		LOCK_SCOPE(&v->virtio.lock);
-		memcpy(v->given + offset, buf, size);
-	}
-	virtio_device_config_change(&v->virtio, offset, buf, size);
+	LOCK_SCOPE(&v->virtio.lock);
+	memcpy(v->given + offset, buf, size);
+	memcpy(v->config + offset, buf, size);
+	virtio_device_config_changed(&v->virtio);
 	return 0;
 }
 
@@ -282,11 +332,12 @@ static void tell_of_config(struct lacuna_virtio *v)
 
 /* --- the worker --- */
 
-static void set_open(struct lacuna_virtio *v, bool open)
+/* Unless the driver has asked for a reset since. */
+static void open_queues(struct lacuna_virtio *v)
 {
 	LOCK_SCOPE(&v->lock);
-	v->open = open;
-	for (unsigned q = 0; open && q < v->virtio.queue_count; q++)
+	v->open = !v->virtio.resetting;
+	for (unsigned q = 0; q < v->virtio.queue_count; q++)
 		v->queue[q].quiet = false;
 }
 
@@ -301,7 +352,7 @@ static void let_go(struct lacuna_virtio *v)
 	if (!v->active)
 		return;
 	v->active = false;
-	set_open(v, false);
+	close_queues(v);
 	if (v->ops.deactivate)
 		v->ops.deactivate(v->state);
 }
@@ -312,7 +363,7 @@ static void begin(struct virtio_worker *w)
 	if (v->stopping) /* the guest is gone already */
 		return;
 	v->active = true;
-	set_open(v, true);
+	open_queues(v);
 	if (v->ops.activate)
 		v->ops.activate(v->state, v->virtio.accepted & v->features);
 }
@@ -366,8 +417,18 @@ static void activate(struct virtio_device *dev)
 
 static bool deactivate(struct virtio_device *dev)
 {
+	close_queues(of(dev));
 	virtio_workers_deactivate(&of(dev)->workers);
 	return false;
+}
+
+/* Waits for what is being copied. */
+static void bus_master(struct virtio_device *dev, bool enabled)
+{
+	struct lacuna_virtio *v = of(dev);
+	LOCK_SCOPE(&v->lock);
+	if (enabled)
+		settle_late(v, true);
 }
 
 /* --- life --- */
@@ -403,6 +464,7 @@ static void custom_destroy(struct device *dev)
 		next = c->next;
 		free(c);
 	}
+	settle_late(v, false);
 	virtio_pci_free(v->pci);
 	loop_remove(v->event);
 	loop_remove(v->retry);
@@ -480,11 +542,13 @@ static int custom_create(const struct device_env *env, const struct keyval *args
 	v->dev.class = &virtio_custom_class;
 	v->ops = *d->ops;
 	v->features = d->features;
+	v->late_end = &v->late;
 	v->model = (struct virtio_model){
 		.name = "virtio-custom",
 		.id = d->device_id,
 		.activate = activate,
 		.deactivate = deactivate,
+		.bus_master = bus_master,
 		.config_write = config_write,
 		.reset = config_reset,
 	};

@@ -191,6 +191,8 @@ void virtio_device_kick(struct virtio_device *dev, unsigned queue)
 void virtio_device_set_dma(struct virtio_device *dev, bool allowed)
 {
 	dev->dma = allowed;
+	if (dev->model->bus_master)
+		dev->model->bus_master(dev, allowed);
 	/* What the driver made available meanwhile must not wait for its next kick. */
 	for (unsigned i = 0; allowed && i < dev->queue_count; i++)
 		virtio_device_kick(dev, i);
@@ -213,14 +215,19 @@ void virtio_device_config_write(
 		dev->model->config_write(dev, (unsigned)offset, value, size);
 }
 
+void virtio_device_config_changed(struct virtio_device *dev)
+{
+	dev->generation++;
+	if ((dev->status & VIRTIO_STATUS_DRIVER_OK) && dev->transport)
+		dev->transport->config_interrupt(dev);
+}
+
 void virtio_device_config_change(
 	struct virtio_device *dev, unsigned offset, const void *bytes, unsigned size)
 {
 	LOCK_SCOPE(&dev->lock);
 	memcpy((uint8_t *)dev->config + offset, bytes, size);
-	dev->generation++;
-	if ((dev->status & VIRTIO_STATUS_DRIVER_OK) && dev->transport)
-		dev->transport->config_interrupt(dev);
+	virtio_device_config_changed(dev);
 }
 
 /* --- queues, from the model's side --- */

@@ -32,7 +32,7 @@
 
 struct virtio_device;
 
-/* What a kind of device is. All calls come with the device's lock held. */
+/* What a kind of device is. All calls but bus_master() come with the device's lock held. */
 struct virtio_model {
 	const char *name;
 	uint16_t id; /* 5 */
@@ -41,6 +41,9 @@ struct virtio_model {
 	/* Let go of the queues: true when that is done, false when virtio_device_released() will
 	 * be called by another thread. Must not block. */
 	bool (*deactivate)(struct virtio_device *dev);
+	/* The device may touch guest memory from now on, or no more: then it returns when nothing
+	 * is being copied. May be NULL. */
+	void (*bus_master)(struct virtio_device *dev, bool enabled);
 	/* The driver writes @size bytes (1, 2 or 4) of the configuration: store what may be
 	 * written. NULL: nothing may. */
 	void (*config_write)(
@@ -126,6 +129,9 @@ static inline bool virtio_device_has(const struct virtio_device *dev, uint64_t f
  * without the lock. */
 void virtio_device_config_change(
 	struct virtio_device *dev, unsigned offset, const void *bytes, unsigned size);
+
+/* For who has changed it, with the lock held ever since: tells the driver. */
+void virtio_device_config_changed(struct virtio_device *dev);
 
 /* Chains may be taken: the transport allows it, the driver has broken nothing and asked for no
  * reset. */

@@ -198,6 +198,8 @@ Test(device_args, bad_pci_devices)
 		{ { P(cap[1].id, 0xffff) }, "capability[1].id: 0xffff is none" },
 		{ { P(cap[1].id, 3) }, "capability[1].id: 0x3 is the library's" },
 		{ { P(cap[1].version, 16) }, "capability[1].version: 16 is more than 15" },
+		{ { P(device.bar[3].reserved[5], 1) }, "bar[3].reserved: it is not 0" },
+		{ { P(cap[1].reserved, 1) }, "capability[1].reserved: it is not 0" },
 		{ { P(cap[0].size, 119) }, "capability[0].size: 119 bytes and their header" },
 		{ { P(cap[0].size, SIZE_MAX) }, "capability[0].size: 18446744073709551615 bytes" },
 		{ { P(cap[0].size, SIZE_MAX - 1) }, "and their header find no room" },

@@ -57,7 +57,8 @@ static void config_write(struct virtio_device *d, unsigned offset, uint32_t valu
 	((uint8_t *)d->config)[offset] = (uint8_t)value;
 }
 
-static const struct virtio_model model = { "test", 42, activate, deactivate, config_write, NULL };
+static const struct virtio_model model = { "test", 42, activate, deactivate, NULL, config_write,
+	NULL };
 static const struct virtio_transport transport = { queue_interrupt, config_interrupt, activated,
 	was_reset };
 

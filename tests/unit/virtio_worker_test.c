@@ -74,7 +74,7 @@ static bool deactivate(struct virtio_device *d)
 	return false;
 }
 
-static const struct virtio_model model = { "test", 42, activate, deactivate, NULL, NULL };
+static const struct virtio_model model = { "test", 42, activate, deactivate, NULL, NULL, NULL };
 
 static unsigned worker_of(const struct virtio_device *d, unsigned queue)
 {
