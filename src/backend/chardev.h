@@ -99,10 +99,12 @@ bool chardev_window(struct chardev *c, unsigned *ret_cols, unsigned *ret_rows);
  */
 int chardev_flush(struct chardev *c, unsigned timeout_ms, struct lacuna_error **err);
 
-#define CHARDEV_LAST_OUTPUT_MS 2000
+/* Until when the outside may take the last output of a device that stops now, CLOCK_MONOTONIC, ms.
+ */
+uint64_t chardev_last_output(void);
 
-/* The same for the end of a machine: what the client could not write before is written, too; a
- * time-out goes to @log, an error to on_failure(). */
-void chardev_finish(struct chardev *c, unsigned timeout_ms, const struct log *log);
+/* The same for the end of a machine, until @until_ms: what the client could not write before is
+ * written, too; a time-out goes to @log, an error to on_failure(). */
+void chardev_finish(struct chardev *c, uint64_t until_ms, const struct log *log);
 
 #endif

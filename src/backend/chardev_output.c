@@ -165,6 +165,8 @@ size_t chardev_write(struct chardev *c, const void *data, size_t len)
 
 /* --- the last of it --- */
 
+#define LAST_OUTPUT_MS 2000
+
 static uint64_t now_ms(void)
 {
 	struct timespec t;
@@ -240,17 +242,25 @@ static bool take_more(struct chardev *c)
 	return more;
 }
 
-void chardev_finish(struct chardev *c, unsigned timeout_ms, const struct log *log)
+uint64_t chardev_last_output(void)
+{
+	return now_ms() + LAST_OUTPUT_MS;
+}
+
+void chardev_finish(struct chardev *c, uint64_t until_ms, const struct log *log)
 {
 	struct lacuna_error *err = NULL;
-	uint64_t now = now_ms(), end = now + timeout_ms;
 	int rc;
+	bool more;
 	/* A guest can't keep us here for long, however much it has left in its queues. */
 	do {
-		rc = chardev_flush(c, (unsigned)(end - now), &err);
-		now = now_ms();
-	} while (rc == 0 && now < end && take_more(c));
-	if (rc == -ETIMEDOUT) /* nobody reads; that is no failure of ours */
+		uint64_t now = now_ms();
+		rc = chardev_flush(c, now < until_ms ? (unsigned)(until_ms - now) : 0, &err);
+		more = rc == 0 && take_more(c);
+	} while (more && now_ms() < until_ms);
+	if (more)
+		rc = err_set(&err, ETIMEDOUT, "%s: the guest left too much of it", c->name);
+	if (rc == -ETIMEDOUT) /* nobody reads, or not in time; that is no failure of ours */
 		log_warning(log, c->name, "the last output is lost: %s", lacuna_error_message(err));
 	else if (rc < 0 && c->on_failure)
 		c->on_failure(c->opaque, lacuna_error_message(err));

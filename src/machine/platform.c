@@ -178,7 +178,7 @@ int platform_connect(struct machine *m, struct lacuna_error **err)
 void platform_stop(struct machine *m)
 {
 	if (m->serial_chardev)
-		chardev_finish(m->serial_chardev, CHARDEV_LAST_OUTPUT_MS, &m->log);
+		chardev_finish(m->serial_chardev, chardev_last_output(), &m->log);
 }
 
 void platform_free(struct machine *m)

@@ -275,9 +275,10 @@ static void console_stop(struct device *dev)
 		loop_remove(c->kick[i].source);
 		c->kick[i].source = NULL;
 	}
+	uint64_t until = chardev_last_output(); /* that of all ports together */
 	for (unsigned i = 0; i < c->port_count; i++) {
 		/* Also what is still in the queue, which nobody serves now. */
-		chardev_finish(c->port[i].chardev, CHARDEV_LAST_OUTPUT_MS, c->virtio.log);
+		chardev_finish(c->port[i].chardev, until, c->virtio.log);
 		chardev_detach(c->port[i].chardev);
 	}
 }

@@ -10,6 +10,7 @@
 
 #include "backend/chardev.h"
 #include "loop/loop.h"
+#include "util/log.h"
 #include "util/thread.h"
 
 TestSuite(chardev_sink, .timeout = 60);
@@ -201,12 +202,35 @@ Test(chardev_sink, end_fetches_what_had_no_room)
 		bench_start(&b);
 		while (write_pattern(&b, 30000))
 			;
-		chardev_finish(b.c, 2000, NULL);
+		chardev_finish(b.c, chardev_last_output(), NULL);
 		loop_stop(b.loop);
 		cr_assert_eq(b.pending, 0u);
 		cr_assert_eq(b.seen, b.written);
 		bench_done(&b);
 	}
+}
+
+static void count_lines(
+	void *opaque, enum lacuna_log_level level, const char *component, const char *message)
+{
+	++*(unsigned *)opaque;
+}
+
+/* A device that always has more, its time being over, is heard once and told off. */
+Test(chardev_sink, end_is_not_put_off_for_ever)
+{
+	struct bench b;
+	unsigned lines = 0;
+	struct log log = { count_lines, &lines, LACUNA_LOG_WARNING };
+	bench_init(&b);
+	b.pending = (size_t)100 * BUFFER;
+	chardev_attach(b.c, &client, &b);
+	write_pattern(&b, 100);
+	chardev_finish(b.c, 0, &log);
+	cr_expect_eq(b.seen, 100u);
+	cr_expect_eq(lines, 1u);
+	chardev_flush(b.c, 0, NULL);
+	bench_done(&b);
 }
 
 Test(chardev_sink, input_takes_what_finds_room)
