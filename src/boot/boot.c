@@ -20,7 +20,7 @@ static int load_bzimage(const struct boot_source *src, const struct image *image
 	struct unpack_options o = { .cache = src->kernel_cache, .log = &src->log };
 	struct lacuna_error *why = NULL;
 	int rc = linux_load_unpacked(image, &o, mem, ret, &why);
-	if (rc == -ENOTSUP && src->unpack == BOOT_UNPACK_AUTO) {
+	if ((rc == -ENOTSUP || rc == -ENOMEM) && src->unpack == BOOT_UNPACK_AUTO) {
 		lacuna_error_free(why);
 		return linux_load(image, mem, ret, err);
 	}

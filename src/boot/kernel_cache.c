@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <nettle/sha2.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -18,16 +19,22 @@
 #include "util/bytes.h"
 #include "util/fd.h"
 
+/* The folder may be one that holds other things: what has no such name is not touched. */
+#define PREFIX       "lacuna-"
+#define PREFIX_SIZE  (sizeof(PREFIX) - 1)
+#define PARTIAL      ".lacuna-new."
+#define PARTIAL_LIFE 3600 /* seconds; what was interrupted is removed after that */
+
 struct kernel_key kernel_key(const void *packed, size_t packed_size, uint64_t size)
 {
-	struct kernel_key key = { .size = size };
+	struct kernel_key key = { .name = PREFIX, .size = size };
 	uint8_t digest[SHA256_DIGEST_SIZE];
 	struct sha256_ctx ctx;
 	sha256_init(&ctx);
 	sha256_update(&ctx, packed_size, packed);
 	sha256_digest(&ctx, sizeof(digest), digest);
 	for (size_t i = 0; i < sizeof(digest); i++)
-		snprintf(key.name + 2 * i, 3, "%02x", digest[i]);
+		snprintf(key.name + PREFIX_SIZE + 2 * i, 3, "%02x", digest[i]);
 	return key;
 }
 
@@ -99,16 +106,14 @@ static int write_all(int fd, const uint8_t *data, uint64_t size)
 	return fdatasync(fd) < 0 ? -errno : 0;
 }
 
-#define PARTIAL      ".new."
-#define PARTIAL_LIFE 3600 /* seconds; what was interrupted is removed after that */
-
 static bool is_key(const char *name)
 {
-	return strlen(name) == 64 && strspn(name, "0123456789abcdef") == 64;
+	return strlen(name) == KERNEL_KEY_SIZE - 1 && !strncmp(name, PREFIX, PREFIX_SIZE) &&
+	       strspn(name + PREFIX_SIZE, "0123456789abcdef") == 2 * SHA256_DIGEST_SIZE;
 }
 
 /* How many kernels there are, and which one was not used for longest. */
-static unsigned find_oldest(DIR *dir, char ret_name[65])
+static unsigned find_oldest(DIR *dir, char ret_name[KERNEL_KEY_SIZE])
 {
 	struct timespec oldest = { 0 };
 	unsigned count = 0;
@@ -125,16 +130,19 @@ static unsigned find_oldest(DIR *dir, char ret_name[65])
 			(st.st_mtim.tv_sec == oldest.tv_sec &&
 				st.st_mtim.tv_nsec < oldest.tv_nsec)) {
 			oldest = st.st_mtim;
-			memcpy(ret_name, e->d_name, 65);
+			memcpy(ret_name, e->d_name, KERNEL_KEY_SIZE);
 		}
 	}
 	return count;
 }
 
-static void prune(const char *folder)
+static void prune(int folder)
 {
-	char name[65];
-	DIR *dir = opendir(folder);
+	char name[KERNEL_KEY_SIZE];
+	AUTO_CLOSE int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	if (dir)
+		(void)TAKE_FD(fd);
 	while (dir && find_oldest(dir, name) > KERNEL_CACHE_MAX) {
 		if (unlinkat(dirfd(dir), name, 0) < 0)
 			break;
@@ -145,31 +153,25 @@ static void prune(const char *folder)
 }
 
 /* Written under another name, so that no half of a kernel ever has its own. */
-static int write_partial(const char *path, const struct kernel_key *key, const void *data)
+static int write_partial(
+	int folder, const char *name, const struct kernel_key *key, const void *data)
 {
-	AUTO_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	AUTO_CLOSE int fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	return fd < 0 ? -errno : write_all(fd, data, key->size);
 }
 
-static int store(const char *folder, const struct kernel_key *key, const void *data)
+static int store(int folder, const struct kernel_key *key, const void *data)
 {
-	char *partial = NULL, *final = NULL;
+	char partial[sizeof(PARTIAL) + 16];
 	uint64_t unique = 0;
-	int rc = -ENOMEM;
 	if (getrandom(&unique, sizeof(unique), 0) != sizeof(unique))
 		return -errno;
-	if (asprintf(&partial, "%s/" PARTIAL "%016llx", folder, (unsigned long long)unique) < 0)
-		partial = NULL;
-	if (asprintf(&final, "%s/%s", folder, key->name) < 0)
-		final = NULL;
-	if (partial && final)
-		rc = write_partial(partial, key, data);
-	if (rc == 0 && rename(partial, final) < 0)
+	snprintf(partial, sizeof(partial), PARTIAL "%016" PRIx64, unique);
+	int rc = write_partial(folder, partial, key, data);
+	if (rc == 0 && renameat(folder, partial, folder, key->name) < 0)
 		rc = -errno;
-	if (rc < 0 && partial)
-		unlink(partial);
-	free(partial);
-	free(final);
+	if (rc < 0)
+		unlinkat(folder, partial, 0);
 	return rc;
 }
 
@@ -181,8 +183,8 @@ int kernel_cache_store(const char *folder, const struct kernel_key *key, const v
 	AUTO_CLOSE int dir = open_folder(folder);
 	if (dir < 0)
 		return dir;
-	rc = store(folder, key, data);
+	rc = store(dir, key, data);
 	if (rc == 0)
-		prune(folder);
+		prune(dir);
 	return rc;
 }

@@ -16,9 +16,10 @@
 /* A kernel's own dictionary has 128 MiB at the most (Linux, scripts/xz_wrap.sh). */
 #define XZ_MEMORY_MAX (160 * MIB)
 
-/* Each decoder: how many bytes it has made, or UNPACK_CORRUPT, or UNPACK_NOMEM. */
+/* Each decoder: how many bytes it has made, or one of these. */
 #define UNPACK_CORRUPT SIZE_MAX
 #define UNPACK_NOMEM   (SIZE_MAX - 1)
+#define UNPACK_LARGE   (SIZE_MAX - 2) /* it wants more memory than a kernel does */
 
 static size_t unpack_gzip(const uint8_t *data, size_t size, uint8_t *ret, size_t ret_size)
 {
@@ -40,7 +41,16 @@ static size_t unpack_xz(const uint8_t *data, size_t size, uint8_t *ret, size_t r
 	size_t taken = 0, made = 0;
 	lzma_ret rc = lzma_stream_buffer_decode(
 		&memory, 0, NULL, data, &taken, size, ret, &made, ret_size);
-	return rc == LZMA_OK ? made : rc == LZMA_MEM_ERROR ? UNPACK_NOMEM : UNPACK_CORRUPT;
+	switch (rc) {
+	case LZMA_OK:
+		return made;
+	case LZMA_MEM_ERROR:
+		return UNPACK_NOMEM;
+	case LZMA_MEMLIMIT_ERROR:
+		return UNPACK_LARGE;
+	default:
+		return UNPACK_CORRUPT;
+	}
 }
 
 static size_t unpack_zstd(const uint8_t *data, size_t size, uint8_t *ret, size_t ret_size)
@@ -117,6 +127,9 @@ int unpack(
 	size_t made = m ? m->unpack(data, size, ret, ret_size) : UNPACK_CORRUPT;
 	if (made == UNPACK_NOMEM)
 		return err_nomem(err);
+	if (made == UNPACK_LARGE)
+		return err_set(err, ENOTSUP,
+			"has a dictionary beyond what the host spends on it: take kernel-unpack=guest");
 	if (made != ret_size)
 		return err_set(err, EINVAL,
 			"is a corrupt bzImage: its %s data do not unpack to the %zu bytes that they announce",

@@ -17,7 +17,8 @@ const char *unpack_method(const uint8_t *data, size_t size);
 
 /*
  * Unpacks @data, which unpack_method() knows, into @ret of @ret_size bytes; -EINVAL when it is
- * corrupt or has not exactly that size, -ENOMEM. What follows the compressed data is ignored.
+ * corrupt or has not exactly that size, -ENOTSUP when that takes too much memory, -ENOMEM. What
+ * follows the compressed data is ignored.
  */
 int unpack(
 	const uint8_t *data, size_t size, uint8_t *ret, size_t ret_size, struct lacuna_error **err);

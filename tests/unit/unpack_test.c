@@ -237,6 +237,29 @@ Test(unpack, any_byte)
 	gmem_free(mem);
 }
 
+/* What it announces is all the decoder looks at before it asks for memory. */
+Test(unpack, dictionary_beyond_the_limit_is_left_to_the_guest)
+{
+	uint8_t elf[ELF_SIZE], packed[PACKED_MAX], image[BZ_SETUP + PACKED_MAX];
+	char message[256];
+	struct boot_entry entry;
+	struct gmem *mem = ram_new(64 * MIB);
+	elf_make(elf, true);
+	size_t n = pack_xz(elf, sizeof(elf), packed);
+	uint8_t *header = packed + 12; /* xz file format, 3.1 */
+	size_t header_size = (header[0] + 1u) * 4, at = 2;
+	while (header[at] != 0x21 || header[at + 1] != 1) /* LZMA2, one byte of properties */
+		cr_assert_lt(++at, header_size);
+	header[at + 2] = 38; /* 2 GiB: 5.3.1 */
+	store_le32(header + header_size - 4, lzma_crc32(header, header_size - 4, 0));
+	size_t size = bz_with(image, packed, n);
+	cr_expect_eq(load(mem, image, size, BOOT_UNPACK_HOST, NULL, &entry, message), -ENOTSUP);
+	cr_expect(strstr(message, "kernel-unpack=guest"), "%s", message);
+	cr_expect_eq(load(mem, image, size, BOOT_UNPACK_AUTO, NULL, &entry, message), 0);
+	cr_expect_eq(entry.ip, BZ_PREF + 0x200);
+	gmem_free(mem);
+}
+
 Test(unpack, no_kernel_inside)
 {
 	uint8_t packed[PACKED_MAX], image[BZ_SETUP + PACKED_MAX];
@@ -302,7 +325,7 @@ Test(kernel_cache, found_again)
 	/* FIPS 180-4's own example names the file */
 	struct kernel_key a = kernel_key("abc", 3, 5), b = kernel_key("abd", 3, 5);
 	cr_expect_str_eq(
-		a.name, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+		a.name, "lacuna-ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 	cr_expect_eq(kernel_cache_find(inner, &a), -ENOENT);
 	cr_assert_eq(kernel_cache_store(inner, &a, "hello"), 0);
 	cr_assert_eq(kernel_cache_store(inner, &b, "world"), 0);
@@ -366,6 +389,33 @@ Test(kernel_cache, the_least_recently_used_goes)
 	cr_expect(holds(&key[0], "hello"));
 	cr_expect_eq(kernel_cache_find(inner, &key[1]), -ENOENT);
 	cr_expect(holds(&key[2], "hello"));
+}
+
+/* A folder that holds other things as well, some of names like ours. */
+Test(kernel_cache, what_is_not_ours_stays)
+{
+	static const char *const names[] = {
+		"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", ".new.1",
+		"lacuna-notes",
+		"lacuna-" /* 64 digits, one of which is none */
+		"ga7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+	};
+	struct kernel_key key = kernel_key("abc", 3, 5);
+	cr_assert_eq(kernel_cache_store(inner, &key, "hello"), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		char path[160];
+		struct timespec old[2] = { { 1, 0 }, { 1, 0 } };
+		snprintf(path, sizeof(path), "%s/%s", inner, names[i]);
+		int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+		cr_assert_geq(fd, 0);
+		cr_assert_eq(futimens(fd, old), 0);
+		fd_close(&fd);
+	}
+	for (unsigned i = 0; i < 2 * KERNEL_CACHE_MAX; i++) {
+		key = kernel_key(&i, sizeof(i), 5);
+		cr_assert_eq(kernel_cache_store(inner, &key, "hello"), 0);
+	}
+	cr_expect_eq(count_files(), KERNEL_CACHE_MAX + ARRAY_SIZE(names));
 }
 
 Test(kernel_cache, no_room)
