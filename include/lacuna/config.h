@@ -77,9 +77,10 @@ LACUNA_API int lacuna_config_set_fd(
  * Receives what the guest prints. Called on threads of the VM, one call at a time for each stream
  * and with no lock held, until lacuna_vm_wait() or lacuna_vm_free() has returned; the last calls
  * may come on the thread that waits. While it runs, other events of the VM wait, and a guest that
- * prints much is held up: hand the bytes on, don't work on them. Threads of the VM have all signals
- * blocked and 256 KiB of stack. May call lacuna_vm_stop(), lacuna_vm_input(), lacuna_vm_stats(), no
- * other function on the same VM. @data lives until it returns.
+ * prints much is held up: hand the bytes on, don't work on them. Threads of the VM have 256 KiB of
+ * stack and all signals blocked, vCPUs' all but the kick signal (vm.h). May call lacuna_vm_stop(),
+ * lacuna_vm_input(), lacuna_vm_stats(), no other function on the same VM. @data lives until it
+ * returns.
  */
 typedef void (*lacuna_output_fn)(void *opaque, const void *data, size_t size);
 
