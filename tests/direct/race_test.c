@@ -273,13 +273,15 @@ Test(race, end_under_load)
 static void *pause_again_and_again(void *opaque)
 {
 	struct lacuna_vm *vm = opaque;
-	unsigned *pauses = calloc(1, sizeof(*pauses));
+	uint64_t *pauses = calloc(1, sizeof(*pauses));
 	while (lacuna_vm_pause(vm, NULL) == 0) {
 		++*pauses;
 		cr_assert_eq(lacuna_vm_state(vm), LACUNA_VM_PAUSED);
 		cr_assert_eq(lacuna_vm_resume(vm, NULL), 0);
-		struct timespec run = { .tv_sec = *pauses / 1000000,
-			.tv_nsec = *pauses % 1000000 * 1000 };
+		struct timespec run = {
+			.tv_sec = (time_t)(*pauses / 1000000),
+			.tv_nsec = (long)(*pauses % 1000000 * 1000),
+		};
 		nanosleep(&run, NULL);
 	}
 	lacuna_vm_free(vm);
@@ -305,7 +307,7 @@ Test(race, pause_under_load)
 	cr_assert(pread(out, text, sizeof(text) - 1, 0) > 0);
 	cr_expect(reason == LACUNA_END_EXIT_CODE && code == 0 && strstr(text, g.output),
 		"it ended by %s, code %d: %s", lacuna_end_reason_name(reason), code, text);
-	cr_expect_gt(*(unsigned *)pauses, 0);
+	cr_expect_gt(*(uint64_t *)pauses, 0u);
 	free(pauses);
 	lacuna_vm_free(vm);
 	close(in);

@@ -247,7 +247,7 @@ Test(unpack, dictionary_beyond_the_limit_is_left_to_the_guest)
 	elf_make(elf, true);
 	size_t n = pack_xz(elf, sizeof(elf), packed);
 	uint8_t *header = packed + 12; /* xz file format, 3.1 */
-	size_t header_size = (header[0] + 1u) * 4, at = 2;
+	size_t header_size = ((size_t)header[0] + 1) * 4, at = 2;
 	while (header[at] != 0x21 || header[at + 1] != 1) /* LZMA2, one byte of properties */
 		cr_assert_lt(++at, header_size);
 	header[at + 2] = 38; /* 2 GiB: 5.3.1 */
