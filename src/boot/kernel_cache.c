@@ -109,7 +109,7 @@ static int write_all(int fd, const uint8_t *data, uint64_t size)
 static bool is_key(const char *name)
 {
 	return strlen(name) == KERNEL_KEY_SIZE - 1 && !strncmp(name, PREFIX, PREFIX_SIZE) &&
-	       strspn(name + PREFIX_SIZE, "0123456789abcdef") == 2 * SHA256_DIGEST_SIZE;
+	       strspn(name + PREFIX_SIZE, "0123456789abcdef") == (size_t)2 * SHA256_DIGEST_SIZE;
 }
 
 /* How many kernels there are, and which one was not used for longest. */
