@@ -142,10 +142,18 @@ bool pci_function_masters(const struct pci_function *f)
 	return wants_to_master(f) && (!f->parent || pci_port_masters(f->parent));
 }
 
+void pci_function_set_mastering(struct pci_function *f, bool enabled)
+{
+	if (f->ops && f->ops->bus_master)
+		f->ops->bus_master(f, enabled);
+	if (f->msix)
+		msix_bus_master(f->msix, enabled);
+}
+
 void pci_function_upstream_mastering(struct pci_function *f, bool enabled)
 {
-	if (wants_to_master(f) && f->ops && f->ops->bus_master)
-		f->ops->bus_master(f, enabled);
+	if (wants_to_master(f))
+		pci_function_set_mastering(f, enabled);
 }
 
 void pci_function_reset(struct pci_function *f)
@@ -153,8 +161,8 @@ void pci_function_reset(struct pci_function *f)
 	bool mastered = pci_function_masters(f);
 	pci_config_reset(&f->config);
 	pci_bar_update(f);
-	if (mastered && f->ops && f->ops->bus_master)
-		f->ops->bus_master(f, false);
+	if (mastered)
+		pci_function_set_mastering(f, false);
 	if (f->msix)
 		msix_reset(f->msix);
 	if (f->ops && f->ops->reset)

@@ -106,6 +106,8 @@ void pci_function_add_bar(struct pci_function *f, unsigned bar, uint64_t size, b
 
 /* Whether @f may master the bus now, given the state of everything above it. */
 bool pci_function_masters(const struct pci_function *f);
+/* Tells the function, and its MSI-X, whether it may. */
+void pci_function_set_mastering(struct pci_function *f, bool enabled);
 /* The port above @f has begun or ceased to pass on what @f masters. */
 void pci_function_upstream_mastering(struct pci_function *f, bool enabled);
 /* Function Level Reset and what a bus reset does to each function. */

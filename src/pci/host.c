@@ -44,9 +44,8 @@ static void function_written(
 		pci_port_written(f->port, offset, size, changed);
 	if ((changed & PCI_COMMAND_MEMORY) || touches(offset, size, PCI_BAR0, 4 * PCI_BARS))
 		pci_bar_update(f);
-	if ((changed & PCI_COMMAND_MASTER) && f->ops && f->ops->bus_master &&
-		(!f->parent || pci_port_masters(f->parent)))
-		f->ops->bus_master(f, pci_function_masters(f));
+	if ((changed & PCI_COMMAND_MASTER) && (!f->parent || pci_port_masters(f->parent)))
+		pci_function_set_mastering(f, pci_function_masters(f));
 	if (f->msix && msix_control_touched(f->msix, offset, size))
 		msix_control_written(f->msix);
 	for (unsigned i = 0; i < f->hook_count; i++)

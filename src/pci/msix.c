@@ -38,7 +38,8 @@ struct msix {
 	uint32_t table_offset, pba_offset, pba_size;
 	pthread_mutex_t lock; /* all below */
 	bool enabled, masked; /* message control */
-	uint8_t *table;       /* as the guest wrote it; vector control reads back bit 0 only */
+	bool mastering;
+	uint8_t *table; /* as the guest wrote it; vector control reads back bit 0 only */
 	uint8_t *pba;
 	struct vector *vector;
 	struct log_limit limit;
@@ -163,7 +164,7 @@ static int connect_vector(struct msix *m, unsigned i)
 
 static void raise_vector(struct msix *m, unsigned i)
 {
-	if (vector_masked(m, i)) {
+	if (vector_masked(m, i) || !m->mastering) {
 		m->pba[i / 8] |= (uint8_t)(1u << (i % 8));
 		return;
 	}
@@ -177,7 +178,7 @@ static void update_vector(struct msix *m, unsigned i)
 	if (!m->enabled || vector_masked(m, i) || connect_vector(m, i) < 0)
 		return;
 	uint8_t bit = (uint8_t)(1u << (i % 8));
-	if (m->pba[i / 8] & bit) {
+	if (m->mastering && (m->pba[i / 8] & bit)) {
 		m->pba[i / 8] &= (uint8_t)~bit;
 		raise_vector(m, i);
 	}
@@ -211,20 +212,32 @@ void msix_write(struct msix *m, uint64_t offset, uint64_t value, unsigned size)
 	update_vector(m, i);
 }
 
+static void update_all(struct msix *m)
+{
+	for (unsigned i = 0; i < m->count; i++)
+		update_vector(m, i);
+}
+
 void msix_control_written(struct msix *m)
 {
 	unsigned control = (unsigned)pci_config_read(&m->f->config, m->cap + MSIX_CONTROL, 2);
 	LOCK_SCOPE(&m->lock);
 	m->enabled = control & MSIX_CONTROL_ENABLE;
 	m->masked = control & MSIX_CONTROL_MASK;
-	for (unsigned i = 0; i < m->count; i++)
-		update_vector(m, i);
+	update_all(m);
+}
+
+void msix_bus_master(struct msix *m, bool enabled)
+{
+	LOCK_SCOPE(&m->lock);
+	m->mastering = enabled;
+	update_all(m);
 }
 
 void msix_reset(struct msix *m)
 {
 	LOCK_SCOPE(&m->lock);
-	m->enabled = m->masked = false;
+	m->enabled = m->masked = m->mastering = false;
 	clear_table(m);
 }
 

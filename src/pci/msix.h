@@ -38,8 +38,8 @@ bool msix_owns(const struct msix *msix, uint64_t offset);
 uint64_t msix_read(struct msix *msix, uint64_t offset, unsigned size);
 void msix_write(struct msix *msix, uint64_t offset, uint64_t value, unsigned size);
 
-/* Raises @vector, or sets its pending bit while it or the function is masked. Out-of-range vectors
- * are ignored. Any thread. */
+/* Raises @vector, or sets its pending bit while it or the function is masked or may not master the
+ * bus. Out-of-range vectors are ignored. Any thread. */
 void msix_notify(struct msix *msix, unsigned vector);
 
 /* True when MSI-X is enabled by the guest. */
@@ -49,6 +49,10 @@ bool msix_enabled(const struct msix *msix);
  * lock held. */
 bool msix_control_touched(const struct msix *msix, unsigned offset, unsigned size);
 void msix_control_written(struct msix *msix);
+
+/* The function may master the bus, and so send messages (PCIe 5.0, 7.5.1.1.3), or no more. Host's
+ * lock held. */
+void msix_bus_master(struct msix *msix, bool enabled);
 
 /* The function was reset, and its registers are as at power-on: the table follows. Host's lock
  * held. */

@@ -31,6 +31,7 @@ static void setup(struct msix_fixture *x, unsigned count)
 	dev_bar(&x->d, 2, 0x10000, true);
 	cr_assert_eq(msix_init(&x->d.f, count, 2, TABLE, PBA, NULL), 0);
 	dev_add(&x->pci, &x->d);
+	cfg_write(&x->pci, dev_bdf(&x->d), PCI_COMMAND, PCI_COMMAND_MASTER, 2);
 	x->m = x->d.f.msix;
 	x->cap = (unsigned)cfg_read(&x->pci, dev_bdf(&x->d), PCI_CAPABILITY_LIST, 1);
 }
@@ -290,6 +291,40 @@ Test(pci_msix, both_masks)
 	mask(&x, 0, false);
 	cr_expect(!pending(&x, 0));
 	cr_expect_eq(fired(&x, 1), 1);
+	teardown(&x);
+}
+
+/* PCIe 5.0, 7.5.1.1.3: a message is a write to memory, which takes bus mastering. */
+Test(pci_msix, bus_mastering)
+{
+	struct msix_fixture x;
+	setup(&x, 2);
+	program(&x, 0, 1);
+	program(&x, 1, 2);
+	control(&x, ENABLE);
+	mask(&x, 0, false);
+	cfg_write(&x.pci, dev_bdf(&x.d), PCI_COMMAND, 0, 2);
+	msix_notify(x.m, 0);
+	msix_notify(x.m, 1);
+	mask(&x, 1, false);
+	control(&x, ENABLE);
+	cr_expect(pending(&x, 0) && !fired(&x, 1));
+	cr_expect(pending(&x, 1) && !fired(&x, 2));
+	mask(&x, 1, true);
+	cfg_write(&x.pci, dev_bdf(&x.d), PCI_COMMAND, PCI_COMMAND_MASTER, 2);
+	cr_expect(!pending(&x, 0) && pending(&x, 1));
+	cr_expect_eq(fired(&x, 1), 1);
+	mask(&x, 1, false);
+	cr_expect_eq(fired(&x, 2), 1);
+	/* a reset takes it away, with what is pending */
+	cfg_write(&x.pci, dev_bdf(&x.d), PCI_COMMAND, 0, 2);
+	msix_notify(x.m, 0);
+	pci_function_reset(&x.d.f);
+	cfg_write(&x.pci, dev_bdf(&x.d), PCI_COMMAND, PCI_COMMAND_MASTER, 2);
+	program(&x, 0, 1);
+	control(&x, ENABLE);
+	mask(&x, 0, false);
+	cr_expect_eq(fired(&x, 1), 0);
 	teardown(&x);
 }
 
