@@ -148,15 +148,20 @@ enum lacuna_vm_state machine_state(struct machine *m)
 
 /* --- end --- */
 
-void machine_end(struct machine *m, enum lacuna_end_reason reason, int code, const char *message)
+static void set_end(struct machine *m, enum lacuna_end_reason reason, int code, const char *message)
 {
-	LOCK_SCOPE(&m->end_lock);
-	if (m->end_reason != LACUNA_END_NONE)
-		return;
 	m->end_reason = reason;
 	m->end_code = code;
 	if (message)
 		snprintf(m->end_message, sizeof(m->end_message), "%s", message);
+}
+
+/* Called with the end's lock. */
+static void end(struct machine *m, enum lacuna_end_reason reason, int code, const char *message)
+{
+	if (m->end_reason != LACUNA_END_NONE)
+		return;
+	set_end(m, reason, code, message);
 	atomic_store(&m->end_us, machine_now_us(m));
 	atomic_store(&m->ending, true);
 	if (!m->started) { /* there is no thread that could tell of it */
@@ -167,12 +172,25 @@ void machine_end(struct machine *m, enum lacuna_end_reason reason, int code, con
 	pthread_cond_broadcast(&m->parking);
 }
 
-void machine_output_lost(struct machine *m, const char *message)
+void machine_end(struct machine *m, enum lacuna_end_reason reason, int code, const char *message)
 {
 	LOCK_SCOPE(&m->end_lock);
-	m->end_reason = LACUNA_END_FAILED;
-	m->end_code = 0;
-	snprintf(m->end_message, sizeof(m->end_message), "%s", message);
+	end(m, reason, code, message);
+}
+
+void machine_output_lost(struct machine *m, const char *message)
+{
+	bool worse;
+	{
+		LOCK_SCOPE(&m->end_lock);
+		worse = m->end_reason == LACUNA_END_CRASH || m->end_reason == LACUNA_END_FAILED;
+		if (m->end_reason == LACUNA_END_NONE)
+			end(m, LACUNA_END_FAILED, 0, message);
+		else if (!worse)
+			set_end(m, LACUNA_END_FAILED, 0, message);
+	}
+	if (worse)
+		log_warning(&m->log, "machine", "%s", message);
 }
 
 /* Joins every thread, completes I/O, writes out what the guest wrote last. */

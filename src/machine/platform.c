@@ -78,11 +78,7 @@ static void console_escape(void *opaque)
 
 static void console_failure(void *opaque, const char *message)
 {
-	struct machine *m = opaque;
-	if (m->waited) /* it has ended, but what it printed last could not be written */
-		machine_output_lost(m, message);
-	else
-		machine_end(m, LACUNA_END_FAILED, 0, message);
+	machine_output_lost(opaque, message);
 }
 
 struct chardev_params platform_chardev(struct machine *m)

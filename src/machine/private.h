@@ -110,7 +110,7 @@ struct machine {
 	pthread_mutex_t lock;
 	pthread_cond_t stopped; /* the last vCPU thread has ended, or all is finished */
 	unsigned running;       /* vCPU threads that have not ended */
-	_Atomic bool waited;    /* for, after the last vCPU has ended: somebody finishes it */
+	bool waited;            /* for, after the last vCPU has ended: somebody finishes it */
 	bool finished;          /* nothing of the machine runs any more */
 	bool started;           /* changes under both locks, so that either is enough to look */
 
@@ -124,8 +124,8 @@ struct machine {
 	int end_fd; /* readable once the last vCPU has left for good */
 };
 
-/* The machine has ended, but what it printed last could not be written: that is how it ended, then.
- */
+/* Output can't be written. That ends the machine, or is how it has ended when there is still some
+ * of it left; but for what is worse, which stands. */
 void machine_output_lost(struct machine *m, const char *message);
 
 uint64_t machine_now_us(const struct machine *m);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <locale.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -58,7 +59,7 @@ static void ask(struct lacuna_vm *vm)
 {
 	struct lacuna_stats stats = { .size = sizeof(stats) };
 	lacuna_vm_stats(vm, &stats);
-	lacuna_vm_kvm_stats(vm, on_counter, NULL);
+	lacuna_vm_kvm_stats(vm, on_counter, NULL, NULL);
 	lacuna_vm_device_get(vm, NULL, on_property, NULL, NULL);
 	lacuna_vm_device_set(vm, "balloon0", "size=2M", NULL);
 	lacuna_vm_device_set(vm, "balloon0", "size=lots", NULL);
@@ -159,6 +160,43 @@ Test(manners, no_broken_pipe)
 	struct lacuna_vm *vm = guest_new(
 		&(struct guest){ .image = "console", .cmdline = "test=flood" }, in, fd[1]);
 	cr_assert_eq(lacuna_vm_start(vm, NULL), 0);
+	cr_assert_eq(lacuna_vm_wait(vm, &reason, NULL, NULL), 0);
+	cr_expect_eq(reason, LACUNA_END_FAILED);
+	cr_expect(strstr(lacuna_vm_end_message(vm), "Broken pipe"));
+	lacuna_vm_free(vm);
+	close(in);
+	close(fd[1]);
+}
+
+static void fill(int fd)
+{
+	static const char zeros[4096];
+	cr_assert_eq(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+	while (write(fd, zeros, sizeof(zeros)) > 0)
+		;
+	cr_assert_eq(errno, EAGAIN);
+}
+
+/* The guest has ended when the reader leaves: how it ended does not hang on when one waits. */
+Test(manners, output_lost_before_anybody_waits)
+{
+	need_kvm();
+	int in = nowhere(), fd[2];
+	enum lacuna_end_reason reason;
+	cr_assert_eq(pipe2(fd, O_CLOEXEC), 0);
+	fill(fd[1]);
+	struct lacuna_vm *vm = guest_new(
+		&(struct guest){ .image = "endings", .cmdline = "test=acpi-reset" }, in, fd[1]);
+	struct pollfd end = { .fd = lacuna_vm_end_fd(vm), .events = POLLIN };
+	struct lacuna_stats stats = { .size = sizeof(stats) };
+	cr_assert_eq(lacuna_vm_start(vm, NULL), 0);
+	cr_assert_eq(poll(&end, 1, -1), 1);
+	lacuna_vm_stats(vm, &stats);
+	cr_expect_eq(stats.end_reason, LACUNA_END_RESET);
+	close(fd[0]);
+	do /* the loop notices */
+		lacuna_vm_stats(vm, &stats);
+	while (stats.end_reason == LACUNA_END_RESET);
 	cr_assert_eq(lacuna_vm_wait(vm, &reason, NULL, NULL), 0);
 	cr_expect_eq(reason, LACUNA_END_FAILED);
 	cr_expect(strstr(lacuna_vm_end_message(vm), "Broken pipe"));
