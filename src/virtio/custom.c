@@ -305,6 +305,7 @@ static void config_write(struct virtio_device *dev, unsigned offset, uint32_t va
 static void config_reset(struct virtio_device *dev)
 {
 	struct lacuna_virtio *v = of(dev);
+	memset(v->touched, 0, dev->config_size);
 	for (unsigned i = 0; i < dev->config_size; i++)
 		v->config[i] = (uint8_t)((v->config[i] & ~v->writable[i]) |
 					 (v->given[i] & v->writable[i]));
@@ -390,9 +391,8 @@ static void event(void *opaque)
 	struct virtio_worker *w = &v->workers.worker[0];
 	if (w->letting_go && none_out(v))
 		virtio_worker_done(w);
-	if (!v->stopping) {
-		tell_of_config(v);
-	} else {
+	tell_of_config(v);
+	if (v->stopping) {
 		let_go(v);
 		sem_post(&v->stopped);
 	}

@@ -711,6 +711,44 @@ Test(custom_virtio, reset_forgets_what_the_driver_wrote)
 	cr_expect_eq(bar_get(b, VP_DEVICE + 8, 1), config[8]);
 }
 
+/* The worker stands at the lock, in config_written() or before it. */
+Test(custom_virtio, what_a_reset_has_undone_is_not_told)
+{
+	{
+		LOCK_SCOPE(&echo.lock);
+		bar_set(b, VP_DEVICE + 4, 0, 1);
+		bar_set(b, VP_DEVICE + 8, 0, 1);
+		reset_device(b); /* which is not active: at once */
+	}
+	stop();
+	cr_expect_leq(echo.config_calls, 1u);
+	cr_expect(!echo.config_calls || echo.config_offset == 4);
+}
+
+static void *stop_it(void *opaque)
+{
+	stop();
+	return NULL;
+}
+
+/* The worker is busy while the guest writes its last word. */
+Test(custom_virtio, the_last_write_is_told)
+{
+	pthread_t thread;
+	bring_up(b, V1);
+	wait_for(&echo.kicks, 2);
+	{
+		LOCK_SCOPE(&echo.lock);
+		kick(b);
+		bar_set(b, VP_DEVICE + 4, 0, 1);
+		cr_assert_eq(pthread_create(&thread, NULL, stop_it, NULL), 0);
+		for (unsigned i = 0; i < 100; i++)
+			sched_yield(); /* so that it probably gets there */
+	}
+	pthread_join(thread, NULL);
+	cr_expect_eq(echo.config_calls, 1u);
+}
+
 Test(custom_virtio, device_changes_the_configuration)
 {
 	uint32_t word = 0xcafe;
