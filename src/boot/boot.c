@@ -21,6 +21,8 @@ static int load_bzimage(const struct boot_source *src, const struct image *image
 	struct lacuna_error *why = NULL;
 	int rc = linux_load_unpacked(image, &o, mem, ret, &why);
 	if ((rc == -ENOTSUP || rc == -ENOMEM) && src->unpack == BOOT_UNPACK_AUTO) {
+		log_info(&src->log, "kernel", "left to the guest to unpack: %s",
+			lacuna_error_message(why));
 		lacuna_error_free(why);
 		return linux_load(image, mem, ret, err);
 	}

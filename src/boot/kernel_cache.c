@@ -165,7 +165,7 @@ static int store(int folder, const struct kernel_key *key, const void *data)
 	char partial[sizeof(PARTIAL) + 16];
 	uint64_t unique = 0;
 	if (getrandom(&unique, sizeof(unique), 0) != sizeof(unique))
-		return -errno;
+		return -EIO;
 	snprintf(partial, sizeof(partial), PARTIAL "%016" PRIx64, unique);
 	int rc = write_partial(folder, partial, key, data);
 	if (rc == 0 && renameat(folder, partial, folder, key->name) < 0)
