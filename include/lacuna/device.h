@@ -28,6 +28,7 @@
  *
  * Structures that begin with their size may be shorter or longer than the library's: fields that
  * the caller does not have are taken as 0, and what the library does not know must be 0 (-EINVAL).
+ * Those in arrays don't; they have room, which must be 0.
  */
 #ifndef LACUNA_DEVICE_H
 #define LACUNA_DEVICE_H
@@ -72,7 +73,7 @@ struct lacuna_pci_ops {
 		void *state, unsigned bar, uint64_t offset, uint64_t value, unsigned size);
 
 	/**
-	 * The guest wrote to bytes of a capability of the description's own, where its mask allows
+	 * The guest wrote to bytes of a capability of the description's own, where its masks allow
 	 * that; read them with lacuna_pci_config_read(). On the vCPU's thread, one call at a time
 	 * in the VM, since the PCI host's lock is held: don't wait in it. @offset is that of the
 	 * capability in configuration space. May be NULL.
@@ -103,10 +104,13 @@ struct lacuna_pci_capability {
 	uint16_t id;          /* PCI Code and ID Assignment specification; 0x09: vendor-specific */
 	bool extended;        /* in extended configuration space; PCIe 5.0, 7.6.3 */
 	uint8_t version;      /* of an extended one, to 15 */
-	uint32_t reserved;    /* 0 */
 	const void *body;     /* what follows the header of 2 (extended: 4) bytes; NULL: zeros */
 	const void *writable; /* mask of the same size: bits the guest may change; NULL: none */
+	/* likewise bits that the guest clears by writing 1 to them, and no other way (RW1C: PCIe
+	 * 5.0, 7.4); none of those in @writable */
+	const void *write_1_clear;
 	size_t size;          /* of the body, bytes */
+	uint64_t reserved[2]; /* 0 */
 };
 
 struct lacuna_pci_device {
@@ -139,15 +143,16 @@ struct lacuna_pci_device {
 LACUNA_API int lacuna_config_add_pci_device(struct lacuna_config *config,
 	const struct lacuna_pci_device *device, struct lacuna_error **err);
 
-/** Sends MSI-X message @vector, or marks it pending while the guest masks it. Out of range, or with
- * MSI-X off: ignored. */
+/** Sends MSI-X message @vector, or marks it pending while the guest masks it or does not let the
+ * function master the bus (PCIe 5.0, 7.5.1.1.3). Out of range, or with MSI-X off: ignored. */
 LACUNA_API void lacuna_pci_interrupt(struct lacuna_pci_function *f, unsigned vector);
 
 /**
  * Direct memory access: guest RAM, where the guest has made the function, and the port above it, a
- * bus master. -EPERM: it has not; -EFAULT: not all of the range is RAM, and then nothing is copied.
- * The guest may change what it has at any time: read once, then check the copy. One call of a
- * function is carried out at a time, and when the guest has taken mastering away none is any more.
+ * bus master. -EPERM: it has not, or the VM has ended; -EFAULT: not all of the range is RAM, and
+ * then nothing is copied. The guest may change what it has at any time: read once, then check the
+ * copy. One call of a function is carried out at a time, and when the guest has taken mastering
+ * away none is any more.
  */
 LACUNA_API int lacuna_pci_dma_read(
 	struct lacuna_pci_function *f, uint64_t gpa, void *buf, size_t size);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Errors of liblacuna. A call that can fail returns 0 or a negative errno value and, where its last
- * argument is not NULL, stores an error object there: one sentence that names what failed, why, and
- * where it helps what to try.
+ * Errors of liblacuna. A call that can fail returns 0 or a negative errno value. Where its last
+ * argument, a struct lacuna_error **err, is not NULL, *err must be NULL before the call, and after
+ * a failure is an error object: one sentence that names what failed, why, and where it helps what
+ * to try. It is the caller's, until lacuna_error_free(). One that *err has already is left alone.
  */
 #ifndef LACUNA_ERROR_H
 #define LACUNA_ERROR_H

@@ -13,9 +13,11 @@ enum lacuna_log_level {
 };
 
 /**
- * Receives one message, without a line break. Called from any thread of the VM, possibly from
- * several at once; must not call back into the VM. @component is a short name such as "virtio-blk".
- * Both strings live until it returns.
+ * Receives one message, without a line break. Called on any thread of the VM, and on one of the
+ * program's inside a call of the library, possibly on several at once and with locks of the library
+ * held: must not call the library, nor block, nor take a lock that the program holds around its
+ * calls. Until lacuna_vm_free() of the last VM that has it has returned. @component is a short name
+ * such as "virtio-blk". Both strings live until it returns.
  */
 typedef void (*lacuna_log_fn)(
 	void *opaque, enum lacuna_log_level level, const char *component, const char *message);

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A virtual machine: create, start, wait, free. Every call may come from any thread
- * unless it says otherwise. The library never prints, never exits and keeps no state between VMs;
- * it uses signal SIGRTMIN + LACUNA_KICK_SIGNAL_OFFSET, whose handler it installs at the first
- * lacuna_vm_start() and which the program must not block in threads of the library's making.
+ * unless it says otherwise. A VM must not be NULL where a call does not say that it may; those that
+ * return errors return -EINVAL for it. The library never prints, never exits and keeps no state
+ * between VMs; it uses signal SIGRTMIN + LACUNA_KICK_SIGNAL_OFFSET, whose handler it installs at
+ * the first lacuna_vm_start() and which the program must not block in threads of the library's
+ * making.
  *
  * A program with a limit on the size of files (RLIMIT_FSIZE) should ignore SIGXFSZ: the kernel
  * sends it to a thread of the program whose call makes a file larger than that. The library's own
@@ -35,6 +37,7 @@ enum lacuna_vm_state {
 	LACUNA_VM_RUNNING, /* also while it is being paused */
 	LACUNA_VM_PAUSED,  /* no vCPU runs until lacuna_vm_resume() */
 	LACUNA_VM_ENDED,   /* for good; lacuna_vm_wait() tells how */
+			   /* a later version may have more */
 };
 
 enum lacuna_end_reason {
@@ -47,6 +50,7 @@ enum lacuna_end_reason {
 	LACUNA_END_TIMEOUT, /* its deadline has passed */
 	LACUNA_END_FAILED,  /* the monitor itself could not go on (console gone, file of --pmem
 			       truncated); see lacuna_vm_end_message() */
+			    /* a later version may have more */
 };
 
 /** The name used in the statistics: "poweroff", "reset", "exit-code", "crash", "stopped",
@@ -65,6 +69,8 @@ LACUNA_API const char *lacuna_end_reason_name(enum lacuna_end_reason reason);
  *	-EEXIST   a device or name given twice; a path that is to be made and is there
  *	-ENOENT, -EACCES, -EISDIR   of /dev/kvm, or of a file of the configuration's
  *	-EPROTO, -ENOTSUP   /dev/kvm is something else; it lacks what is needed
+ *	-ENOTSUP  also a kernel that the host can't unpack ("kernel-unpack=host"), or memory that
+ *		  this KVM can't make read-only (a device's option)
  *	-EBUSY, -EADDRINUSE   a disk, another file or a socket is in use
  *	-ENOEXEC, -EFBIG   no kernel; kernel or initrd don't fit in the guest's memory
  *	-ENODEV, -ENOSPC   no such interface or PCI bus; no place left on the bus or in addresses
@@ -121,7 +127,7 @@ LACUNA_API int lacuna_vm_end_fd(const struct lacuna_vm *vm);
 LACUNA_API const char *lacuna_vm_end_message(const struct lacuna_vm *vm);
 
 /** Ends the VM now, as if the power were cut. Safe at any time, also twice, before the start and in
- * callbacks; does not wait. */
+ * callbacks; does not wait. NULL is fine. */
 LACUNA_API void lacuna_vm_stop(struct lacuna_vm *vm);
 
 /** Presses the ACPI power button: the guest is asked to power itself off, and may not. A paused one
@@ -175,13 +181,14 @@ LACUNA_API int lacuna_vm_device_get(struct lacuna_vm *vm, const char *device,
 
 /* --- statistics --- */
 
-#define LACUNA_EXIT_REASONS 48
+#define LACUNA_EXIT_REASONS 64
 #define LACUNA_TIME_NEVER   UINT64_MAX
 
 struct lacuna_stats {
 	size_t size; /* set by the caller to sizeof(struct lacuna_stats) */
 	uint32_t vcpus;
 	uint64_t memory_bytes;
+	/* the strings live as long as the VM */
 	const char *pci_config; /* "ecam", "both", "type1" */
 	const char *pci_window; /* "memory", "trap", "none" */
 	const char
@@ -220,10 +227,12 @@ LACUNA_API void lacuna_vm_stats(const struct lacuna_vm *vm, struct lacuna_stats 
  * storage. */
 LACUNA_API const char *lacuna_exit_reason_name(unsigned reason);
 
-/** The kernel's own counters of the VM and its vCPUs (summed). Calls @fn once per counter.
- * -ENOTSUP: it has none; -EMFILE, -ENOMEM. */
+/** The kernel's own counters of the VM and its vCPUs (summed). Calls @fn once per counter; the name
+ * is valid during the call only. -ENOTSUP: it has none; -EMFILE, -ENFILE, -ENOMEM; -EIO: they can't
+ * be read. */
 LACUNA_API int lacuna_vm_kvm_stats(const struct lacuna_vm *vm,
-	void (*fn)(void *opaque, const char *name, uint64_t value), void *opaque);
+	void (*fn)(void *opaque, const char *name, uint64_t value), void *opaque,
+	struct lacuna_error **err);
 
 /* --- inspection --- */
 

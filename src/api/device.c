@@ -196,8 +196,19 @@ static int check_capability(
 	if (c->version > (c->extended ? 15 : 0))
 		return err_set(err, EINVAL, "capability[%zu].version: %u is more than %u", i,
 			c->version, c->extended ? 15 : 0);
-	if (c->reserved)
+	if (c->reserved[0] || c->reserved[1])
 		return err_set(err, EINVAL, "capability[%zu].reserved: it is not 0", i);
+	return 0;
+}
+
+static int check_masks(const struct lacuna_pci_capability *c, size_t i, struct lacuna_error **err)
+{
+	const uint8_t *writable = c->writable, *clear = c->write_1_clear;
+	for (size_t at = 0; writable && clear && at < c->size; at++)
+		if (writable[at] & clear[at])
+			return err_set(err, EINVAL,
+				"capability[%zu].write_1_clear: it has bits of .writable in byte %zu",
+				i, at);
 	return 0;
 }
 
@@ -219,6 +230,9 @@ static int check_capabilities(const struct lacuna_pci_device *d, struct lacuna_e
 				"capability[%zu].size: %zu bytes and their header find no room, %zu are left",
 				i, c->size, *left);
 		*left -= min_u64(align_up(header + c->size, 4), *left);
+		rc = check_masks(c, i, err);
+		if (rc < 0)
+			return rc;
 	}
 	return 0;
 }

@@ -80,7 +80,8 @@ LACUNA_API const char *lacuna_vm_end_message(const struct lacuna_vm *vm)
 
 LACUNA_API void lacuna_vm_stop(struct lacuna_vm *vm)
 {
-	machine_end(of(vm), LACUNA_END_STOPPED, 0, NULL);
+	if (vm)
+		machine_end(of(vm), LACUNA_END_STOPPED, 0, NULL);
 }
 
 LACUNA_API int lacuna_vm_power_button(struct lacuna_vm *vm, struct lacuna_error **err)
@@ -147,9 +148,12 @@ LACUNA_API void lacuna_vm_stats(const struct lacuna_vm *vm, struct lacuna_stats 
 }
 
 LACUNA_API int lacuna_vm_kvm_stats(const struct lacuna_vm *vm,
-	void (*fn)(void *opaque, const char *name, uint64_t value), void *opaque)
+	void (*fn)(void *opaque, const char *name, uint64_t value), void *opaque,
+	struct lacuna_error **err)
 {
-	return vm && fn ? machine_kvm_stats(of(vm), fn, opaque) : -EINVAL;
+	if (!vm || !fn)
+		return is_null(__func__, err);
+	return machine_kvm_stats(of(vm), fn, opaque, err);
 }
 
 LACUNA_API int lacuna_vm_dump(struct lacuna_vm *vm, const char *what,

@@ -224,7 +224,7 @@ static struct counters count(const struct session *s)
 	struct lacuna_stats stats = { .size = sizeof(stats) };
 	struct kvm_counters k = { NAN, 0, NAN };
 	lacuna_vm_stats(s->vm, &stats);
-	lacuna_vm_kvm_stats(s->vm, note_counter, &k); /* where it can't, nothing is known */
+	lacuna_vm_kvm_stats(s->vm, note_counter, &k, NULL); /* where it can't, nothing is known */
 	uint64_t returns = stats.exits_total;
 	for (unsigned i = 0; i < LACUNA_EXIT_REASONS; i++)
 		if (!strcmp(lacuna_exit_reason_name(i), "intr"))

@@ -47,7 +47,7 @@ static void add_counter(void *object, const char *name, uint64_t value)
 static json_t *kvm_counters(const struct lacuna_vm *vm)
 {
 	json_t *o = json_object();
-	if (lacuna_vm_kvm_stats(vm, add_counter, o) == 0)
+	if (lacuna_vm_kvm_stats(vm, add_counter, o, NULL) == 0)
 		return o;
 	json_decref(o);
 	return json_null();

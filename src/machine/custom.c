@@ -36,6 +36,7 @@ void custom_pci_free(struct lacuna_pci_device *copy)
 	for (size_t i = 0; copy->capability && i < copy->capability_count; i++) {
 		free((void *)(uintptr_t)copy->capability[i].body);
 		free((void *)(uintptr_t)copy->capability[i].writable);
+		free((void *)(uintptr_t)copy->capability[i].write_1_clear);
 	}
 	free((void *)(uintptr_t)copy->capability);
 	free((void *)(uintptr_t)copy->ops);
@@ -55,6 +56,7 @@ static struct lacuna_pci_capability *copy_capabilities(
 		copy[i] = from->capability[i];
 		copy[i].body = copy_bytes(copy[i].body, copy[i].size, ok);
 		copy[i].writable = copy_bytes(copy[i].writable, copy[i].size, ok);
+		copy[i].write_1_clear = copy_bytes(copy[i].write_1_clear, copy[i].size, ok);
 	}
 	return copy;
 }

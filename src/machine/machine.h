@@ -64,7 +64,8 @@ const char *machine_end_message(const struct machine *m);
 
 void machine_stats(struct machine *m, struct lacuna_stats *ret);
 int machine_kvm_stats(const struct machine *m,
-	void (*fn)(void *opaque, const char *name, uint64_t value), void *opaque);
+	void (*fn)(void *opaque, const char *name, uint64_t value), void *opaque,
+	struct lacuna_error **err);
 int machine_dump(struct machine *m, const char *what,
 	int (*fn)(void *opaque, const char *name, const void *data, size_t size), void *opaque,
 	struct lacuna_error **err);

@@ -5,6 +5,7 @@
 
 #include "machine/private.h"
 #include "util/bytes.h"
+#include "util/err.h"
 #include "util/fd.h"
 #include "util/thread.h"
 
@@ -104,19 +105,22 @@ static void add(void *opaque, const char *name, uint64_t value)
 }
 
 int machine_kvm_stats(const struct machine *m,
-	void (*fn)(void *opaque, const char *name, uint64_t value), void *opaque)
+	void (*fn)(void *opaque, const char *name, uint64_t value), void *opaque,
+	struct lacuna_error **err)
 {
 	if (!m->vm.stats)
-		return -ENOTSUP;
+		return err_set(err, ENOTSUP, "this host's KVM keeps no counters of its own");
 	AUTO_CLOSE int vm_stats = kvm_stats_open(m->vm.fd);
 	if (vm_stats < 0)
-		return -errno;
+		return err_errno(err, "KVM_GET_STATS_FD");
 	struct sums sums = { .count = 0 };
 	int rc = kvm_stats_read(vm_stats, add, &sums);
 	for (unsigned i = 0; i < m->vcpu_count && rc == 0; i++)
 		rc = kvm_stats_read(m->vcpu[i].kvm.stats_fd, add, &sums);
-	if (rc == 0 && sums.failed)
-		rc = -ENOMEM;
+	if (sums.failed || rc == -ENOMEM)
+		rc = err_nomem(err);
+	else if (rc < 0)
+		err_set(err, -rc, "KVM's counters can't be read: %s", strerrordesc_np(-rc));
 	for (size_t i = 0; i < sums.count && rc == 0; i++)
 		fn(opaque, sums.counter[i].name, sums.counter[i].value);
 	free(sums.counter);

@@ -178,11 +178,17 @@ static int add_caps(
 static int make_writable(
 	struct lacuna_pci_function *f, const struct lacuna_pci_device *d, struct lacuna_error **err)
 {
+	struct pci_config *c = &f->function.config;
 	for (size_t i = 0; i < f->cap_count; i++) {
-		const uint8_t *mask = d->capability[i].writable;
-		for (unsigned at = f->cap[i].body; mask && at < f->cap[i].end; at++, mask++)
-			if (*mask)
-				pci_config_writable(&f->function.config, at, *mask, 1);
+		const uint8_t *writable = d->capability[i].writable;
+		const uint8_t *clear = d->capability[i].write_1_clear;
+		unsigned body = f->cap[i].body;
+		for (unsigned at = 0; at < f->cap[i].end - body; at++) {
+			if (writable && writable[at])
+				pci_config_writable(c, body + at, writable[at], 1);
+			if (clear && clear[at])
+				pci_config_write_1_clear(c, body + at, clear[at], 1);
+		}
 	}
 	/* Wherever they are; cap_written() looks whose it is. */
 	pci_function_add_hook(&f->function, PCI_HEADER_END, PCI_CONFIG_SIZE - PCI_HEADER_END);
@@ -276,6 +282,13 @@ static const struct pci_function_ops function_ops = {
 
 /* --- life --- */
 
+/* The guest is gone: its memory is what it was. */
+static void custom_stop(struct device *dev)
+{
+	struct lacuna_pci_function *f = container_of(dev, struct lacuna_pci_function, dev);
+	bus_master(&f->function, false);
+}
+
 static void custom_destroy(struct device *dev)
 {
 	struct lacuna_pci_function *f = container_of(dev, struct lacuna_pci_function, dev);
@@ -349,5 +362,6 @@ const struct device_class pci_custom_class = {
 	.name = "pci-custom",
 	.keys = no_keys,
 	.create = custom_create,
+	.stop = custom_stop,
 	.destroy = custom_destroy,
 };

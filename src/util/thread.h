@@ -3,8 +3,9 @@
  * Threads, and mutexes whose scope is a block, and the lock order of a VM, outermost first:
  *
  *	machine (life cycle)  >  properties of devices  >  coalesced ring  >  pci host  >
- *		device  >  interrupt routes  >  bus  >  loop  >  end of the machine,
- *		bytes of configuration space
+ *		virtio device  >  queues of a custom virtio device, DMA of a custom function,
+ *		other devices  >  MSI-X  >  interrupt routes  >  bus  >  loop  >
+ *		end of the machine, bytes of configuration space
  *
  * A thread that holds one of these may take those to its right, never one to its left. The bus
  * lock is held for a look-up only, never while a handler runs. No lock is held across blocking I/O.

@@ -149,8 +149,8 @@ static void check_always(struct lacuna_vm *vm)
 		cr_expect_eq(lacuna_vm_dump(vm, dumps[i], dump_fails, NULL, &err), -EXDEV);
 		cr_expect_null(err);
 	}
-	cr_expect_eq(lacuna_vm_kvm_stats(vm, NULL, NULL), -EINVAL);
-	int rc = lacuna_vm_kvm_stats(vm, on_counter, NULL);
+	cr_expect_eq(lacuna_vm_kvm_stats(vm, NULL, NULL, NULL), -EINVAL);
+	int rc = lacuna_vm_kvm_stats(vm, on_counter, NULL, NULL);
 	cr_expect(rc == 0 || rc == -ENOTSUP);
 }
 
@@ -293,7 +293,11 @@ Test(calls, of_nothing)
 		ROW(dump_pci, EINVAL, "lacuna_vm_dump"),
 	};
 	CHECK(NULL, rows);
-	cr_expect_eq(lacuna_vm_kvm_stats(NULL, on_counter, NULL), -EINVAL);
+	struct lacuna_error *err = NULL;
+	cr_expect_eq(lacuna_vm_kvm_stats(NULL, on_counter, NULL, &err), -EINVAL);
+	cr_expect(strstr(lacuna_error_message(err), "lacuna_vm_kvm_stats"));
+	lacuna_error_free(err);
+	lacuna_vm_stop(NULL);
 	cr_expect_str_eq(lacuna_error_message(NULL), "no error");
 	cr_expect_eq(lacuna_error_code(NULL), 0);
 	lacuna_error_free(NULL);

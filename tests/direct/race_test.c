@@ -140,7 +140,7 @@ static void play_dump(struct lacuna_vm *vm)
 		size_t sum = 0;
 		cr_expect_eq(lacuna_vm_dump(vm, what[i % 5], on_file, &sum, NULL), 0);
 		cr_expect_gt(sum, 0);
-		EXPECT(lacuna_vm_kvm_stats(vm, on_counter, &sum), -ENOTSUP);
+		EXPECT(lacuna_vm_kvm_stats(vm, on_counter, &sum, NULL), -ENOTSUP);
 	}
 }
 

@@ -472,7 +472,7 @@ static int on_file(void *opaque, const char *name, const void *data, size_t size
 
 static int ask_counters(struct lacuna_vm *vm, struct lacuna_error **err)
 {
-	return lacuna_vm_kvm_stats(vm, on_counter, NULL);
+	return lacuna_vm_kvm_stats(vm, on_counter, NULL, err);
 }
 
 static int ask_dump(struct lacuna_vm *vm, struct lacuna_error **err)

@@ -105,6 +105,7 @@ static const uint8_t vendor_body[14] = { 16, 7, [13] = 0x5a };
 static const uint8_t vendor_mask[14] = { [2] = 0xff, 0xff, 0xff, 0xff }; /* the dword at +4 */
 static const uint8_t ext_body[8] = { 1, 2, 3, 4, 5, 6, 7, 8 };
 static const uint8_t ext_mask[8] = { [4] = 0x0f };
+static const uint8_t ext_clear[8] = { [4] = 0xf0, [5] = 0x02 };
 
 static const struct lacuna_pci_capability caps[] = {
 	{ .id = 9, .body = vendor_body, .writable = vendor_mask, .size = sizeof(vendor_body) },
@@ -113,6 +114,7 @@ static const struct lacuna_pci_capability caps[] = {
 		.version = 2,
 		.body = ext_body,
 		.writable = ext_mask,
+		.write_1_clear = ext_clear,
 		.size = sizeof(ext_body) },
 	{ .id = 0xf, .size = 1 }, /* odd, zeros, nothing to write */
 };
@@ -388,6 +390,7 @@ static uint64_t pending(void)
 Test(custom_pci, interrupts)
 {
 	make_on(0);
+	master(true);
 	unsigned control = find_cap(PCI_CAP_ID_MSIX) + 2;
 	lacuna_pci_interrupt(card.f, 0); /* MSI-X is off: nobody hears of it */
 	put_config(control, MSIX_CONTROL_ENABLE, 2);
@@ -411,6 +414,12 @@ Test(custom_pci, interrupts)
 	cr_expect_eq(fired(0x40), 0);
 	put_config(control, MSIX_CONTROL_ENABLE, 2);
 	cr_expect_eq(fired(0x40), 1);
+
+	master(false);
+	lacuna_pci_interrupt(card.f, 0);
+	cr_expect(fired(0x40) == 0 && pending() == 1);
+	master(true);
+	cr_expect(fired(0x40) == 1 && pending() == 0);
 
 	lacuna_pci_interrupt(card.f, 3);
 	lacuna_pci_interrupt(card.f, UINT32_MAX);
@@ -458,11 +467,30 @@ Test(custom_pci, writes_to_capabilities)
 	cr_expect(get(vendor, 4) == head && get(vendor + 8, 4) == tail && get(odd + 2, 1) == 0);
 	cr_expect_eq(card.caps, 2);
 
-	put_config(ext + 8, 0xffffffff, 4);
+	put_config(ext + 8, 0xfffffdff, 4);
 	cr_expect_eq(get(ext + 8, 4), 0x0807060f);
 	cr_expect(card.caps == 3 && card.cap_offset == ext);
-	put_config(ext + 9, 0, 1);
+	put_config(ext + 10, 0, 1);
 	cr_expect_eq(card.caps, 3, "no bit of that byte is writable");
+}
+
+/* Status bits: set by the device, cleared by the guest, back at a reset. */
+Test(custom_pci, bits_cleared_by_writing_1)
+{
+	make_on(0);
+	unsigned ext = lacuna_pci_capability_offset(card.f, 1);
+	lacuna_pci_config_set(card.f, ext + 8, 0x50, 1);
+	put_config(ext + 8, 0, 1);
+	cr_expect_eq(get(ext + 8, 1), 0x50, "0 changes none");
+	put_config(ext + 8, 0x9f, 1);
+	cr_expect_eq(get(ext + 8, 1), 0x4f, "1 sets none that is clear");
+	put_config(ext + 8, 0x40, 1);
+	cr_expect_eq(get(ext + 8, 1), 0x00);
+	put_config(ext + 9, 0xff, 1);
+	cr_expect_eq(get(ext + 9, 1), 0x04);
+	cr_expect_eq(card.caps, 4);
+	put_config(find_cap(PCI_CAP_ID_EXPRESS) + EXPRESS_DEVCTL, DEVCTL_FLR, 2);
+	cr_expect_eq(get(ext + 8, 4), 0x08070605);
 }
 
 Test(custom_pci, registers_that_the_device_may_set)
@@ -598,6 +626,9 @@ Test(custom_pci, dma_wants_bus_mastering)
 	cr_expect_eq(back, word);
 	master(false);
 	cr_expect_eq(lacuna_pci_dma_write(card.f, 0x1000, &back, 4), -EPERM);
+	master(true);
+	pci_custom_class.stop(dev);
+	cr_expect_eq(lacuna_pci_dma_write(card.f, 0x1000, &back, 4), -EPERM, "the VM has ended");
 }
 
 Test(custom_pci, dma_wants_the_port_to_pass_it_on)

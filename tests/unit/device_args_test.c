@@ -148,6 +148,7 @@ static int add_virtio(struct virtio_set *s, struct lacuna_error **err)
 
 Test(device_args, bad_pci_devices)
 {
+	static const uint8_t both[256] = { 0, 1 };
 	const struct bad bad[] = {
 		{ { P(device.size, 0) }, "PCI device: size: 0 is not that of the structure" },
 		{ { P(device.size, 7) }, "PCI device: size: 7 is not" },
@@ -199,7 +200,9 @@ Test(device_args, bad_pci_devices)
 		{ { P(cap[1].id, 3) }, "capability[1].id: 0x3 is the library's" },
 		{ { P(cap[1].version, 16) }, "capability[1].version: 16 is more than 15" },
 		{ { P(device.bar[3].reserved[5], 1) }, "bar[3].reserved: it is not 0" },
-		{ { P(cap[1].reserved, 1) }, "capability[1].reserved: it is not 0" },
+		{ { P(cap[0].writable, both), P(cap[0].write_1_clear, both) },
+			"capability[0].write_1_clear: it has bits of .writable in byte 1" },
+		{ { P(cap[1].reserved[1], 1) }, "capability[1].reserved: it is not 0" },
 		{ { P(cap[0].size, 119) }, "capability[0].size: 119 bytes and their header" },
 		{ { P(cap[0].size, SIZE_MAX) }, "capability[0].size: 18446744073709551615 bytes" },
 		{ { P(cap[0].size, SIZE_MAX - 1) }, "and their header find no room" },
