@@ -41,8 +41,9 @@ holds "ECAM reads: no exit" '.exits.pci_config.ecam_read == 0' "$stats"
 mkdir "$tmp/files"
 echo lacuna >"$tmp/files/name"
 mkfs.ext4 -q -d "$tmp/files" "$tmp/disk.img"
+truncate -s 16M "$tmp/pmem.img"
 boot devices small-kernel "${devices[@]}" --cpus 4 --memory 4G --balloon size=16M --vsock "cid=3,path=$tmp/vsock" \
-	--console "file=$tmp/hvc0" --rng bus=1 --pci ports=2
+	--pmem "path=$tmp/pmem.img" --console "file=$tmp/hvc0" --rng bus=1 --pci ports=2
 ends "a device of each kind" 0 poweroff
 same "every virtio device has its driver" "" "$(said unbound)"
 same "all four CPUs" 4 "$(said cpus)"

@@ -4,7 +4,7 @@
 for d in /sys/bus/virtio/devices/*; do
 	[ -e "$d/driver" ] || say unbound "${d##*/} type $(cat "$d/device")"
 done
-for f in /dev/vda /dev/hvc0 /dev/hwrng /dev/vsock /dev/ptmx /dev/cpu/0/cpuid \
+for f in /dev/vda /dev/pmem0 /dev/hvc0 /dev/hwrng /dev/vsock /dev/ptmx /dev/cpu/0/cpuid \
 	/sys/firmware/acpi/tables/MCFG /sys/firmware/acpi/tables/APIC /proc/net/tcp /proc/net/unix /proc/net/packet; do
 	[ -e "$f" ] || say missing "$f"
 done
