@@ -130,6 +130,7 @@ example_guest_bin := $(example_guest_src:examples/%.c=$(BUILD)/examples/%)
 man_page := $(patsubst man/%.scd,$(BUILD)/man/%,$(sort $(wildcard man/*.scd)))
 embed_test_bin := $(embed_test_src:%.c=$(BUILD)/%)
 guest_elf := $(guest_src:tests/guest/%.c=$(BUILD)/tests/guest/%.elf)
+guest32_elf := $(patsubst %,$(BUILD)/tests/guest/multiboot-%.elf,elf32 elf64 flat)
 
 ifeq ($(V),1)
 Q :=
@@ -288,6 +289,27 @@ $(BUILD)/firmware/probe.stripped: $(BUILD)/firmware/probe.elf
 $(BUILD)/tests/guest/%.elf: $(BUILD)/fw/tests/guest/%.o $(fw_lib_obj) firmware/guest.ld
 	$(fw_link)
 
+# A multiboot kernel of 32 bits; in the form that some are built in, as an ELF file of 64; and as no ELF file at all.
+guest32_src := tests/guest32/multiboot.c firmware/serial.c tests/guest32/start.S
+FW32_CFLAGS := $(filter-out -mcmodel=small -mno-red-zone,$(FW_CFLAGS)) -m32 -Wno-int-to-pointer-cast
+
+define fw32_link
+	$(say) LINK $@
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(FW32_CFLAGS) $(1) -nostdlib -static -Wl,-T,tests/guest32/guest.ld -Wl,--build-id=none -Wl,-z,noexecstack \
+		-Wl,--no-warn-rwx-segments -o $@ $(guest32_src)
+endef
+
+$(BUILD)/tests/guest/multiboot-elf32.elf: $(guest32_src) tests/guest32/guest.ld include/abi/layout.h firmware/serial.h firmware/io.h
+	$(call fw32_link,)
+
+$(BUILD)/tests/guest/multiboot-elf64.elf: $(BUILD)/tests/guest/multiboot-elf32.elf
+	$(Q)$(OBJCOPY) -O elf64-x86-64 $< $@
+
+$(BUILD)/tests/guest/multiboot-flat.elf: $(guest32_src) tests/guest32/guest.ld include/abi/layout.h firmware/serial.h firmware/io.h
+	$(call fw32_link,-DADDRESSES)
+	$(Q)$(OBJCOPY) -O binary $@
+
 # --- tests ---------------------------------------------------------------------------------------------------------------
 # Criterion's runner can't live with ThreadSanitizer's memory layout: a header of the same interface takes its place.
 TEST_LIBS := -lcriterion -llz4
@@ -332,7 +354,7 @@ $(BUILD)/tests/embed/%: $(BUILD)/obj/tests/embed/%.o $(BUILD)/obj/tests/embed/he
 	@mkdir -p $(@D)
 	$(Q)$(call link,$(PIE) $(call embed_link,tests/embed/$*)) $(LIB_LIBS)
 
-tests: all $(BUILD)/tests/unit.bin $(BUILD)/tests/direct.bin $(guest_elf) $(cli_test_bin) $(nested_test_bin) $(embed_test_bin) $(example_bin) $(example_guest_bin) ## build every test program
+tests: all $(BUILD)/tests/unit.bin $(BUILD)/tests/direct.bin $(guest_elf) $(guest32_elf) $(cli_test_bin) $(nested_test_bin) $(embed_test_bin) $(example_bin) $(example_guest_bin) ## build every test program
 
 setup: ## install what building, running and testing need (Debian packages)
 	$(Q)tools/setup
@@ -377,6 +399,9 @@ flags-hosted: # for tools/lint
 
 flags-guest:
 	@echo $(FW_CFLAGS)
+
+flags-guest32:
+	@echo $(FW32_CFLAGS)
 
 lint: check-layers ## layers, clang-format, clang-tidy, cppcheck, shellcheck
 	$(Q)tools/lint
@@ -445,7 +470,7 @@ uninstall: ## remove what install put there, and folders of our own that are the
 clean: ## remove the build folder
 	rm -rf $(BUILD)
 
-.PHONY: flags-hosted flags-guest all help man size tests setup guest-kernel run check check-unit check-direct check-nested check-cli check-api check-embed \
+.PHONY: flags-hosted flags-guest flags-guest32 all help man size tests setup guest-kernel run check check-unit check-direct check-nested check-cli check-api check-embed \
 	check-layers lint ci install uninstall clean FORCE
 
 -include $(shell find $(BUILD) -type f -name '*.d' 2>/dev/null)

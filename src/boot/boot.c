@@ -35,11 +35,19 @@ static int load_bzimage(const struct boot_source *src, const struct image *image
 static int load_kernel(const struct boot_source *src, const struct image *image,
 	const struct gmem *mem, struct kernel *ret, struct lacuna_error **err)
 {
+	struct multiboot multiboot;
 	const char *hint, *found;
 	if (linux_probe(image))
 		return load_bzimage(src, image, mem, ret, err);
+	const bool has_multiboot = multiboot_find(image, &multiboot);
+	const struct elf_options o = {
+		.pvh = src->fdt ? PVH_UNLESS_LINUX : PVH_ALWAYS,
+		.multiboot = has_multiboot ? &multiboot : NULL,
+	};
 	if (elf_probe(image))
-		return elf_load(image, src->fdt ? PVH_UNLESS_LINUX : PVH_ALWAYS, mem, ret, err);
+		return elf_load(image, &o, mem, ret, err);
+	if (has_multiboot && multiboot.has_addresses)
+		return multiboot_load(&multiboot, image, mem, ret, err);
 	found = image_describe(image, &hint);
 	return err_set(err, ENOEXEC,
 		"is %s, not a kernel: %s%sa bzImage or a 64-bit x86 ELF file is needed", found,
@@ -54,6 +62,12 @@ static int open_kernel(const struct boot_source *src, struct image *ret, struct 
 			src->kernel_image_size, err);
 	int fd = fcntl(file->fd, F_DUPFD_CLOEXEC, 0);
 	return fd < 0 ? err_errno(err, "duplicate") : image_open_fd(ret, fd, err);
+}
+
+/* Who hands over to a kernel that starts in BOOT_MODE_PROT32. */
+static const char *protocol_name(const struct kernel *kernel)
+{
+	return kernel->multiboot ? "multiboot" : "PVH";
 }
 
 /* How warnings call it. */
@@ -76,7 +90,8 @@ static int open_and_load_kernel(const struct boot_source *src, const struct gmem
 	image_close(&image);
 	if (rc == 0 && ret->mode == BOOT_MODE_PROT32 && src->fdt && !src->rsdp)
 		rc = err_set(err, ENOEXEC,
-			"is entered by PVH, which hands over no device tree: give tables=acpi");
+			"is entered by %s, which hands over no device tree: give tables=acpi",
+			protocol_name(ret));
 	if (file && !file->path)
 		return err_prefix(err, rc, "kernel fd %d", file->number);
 	return err_prefix(err, rc, "kernel '%s'", file ? file->path : "(built in)");
@@ -118,9 +133,9 @@ static void warn_of_fdt(
 	const char *name = kernel_name(src, number);
 	if (kernel->mode == BOOT_MODE_PROT32)
 		log_warning(&src->log, "kernel",
-			"'%s' is entered by PVH, which hands over no device tree: it gets the ACPI "
+			"'%s' is entered by %s, which hands over no device tree: it gets the ACPI "
 			"tables only",
-			name);
+			name, protocol_name(kernel));
 	else if (src->rsdp)
 		return;
 	else if (kernel->packed)
@@ -166,7 +181,8 @@ int boot_load(const struct boot_source *src, const struct gmem *mem, struct boot
 	rc = initrd_load(src, &kernel, mem, &initrd, err);
 	if (rc < 0)
 		return rc;
-	rc = write_cmdline(src->cmdline, &kernel, mem, err);
+	const size_t skip = kernel.multiboot ? src->cmdline_linux : 0;
+	rc = write_cmdline(src->cmdline + skip, &kernel, mem, err);
 	if (rc < 0)
 		return rc;
 
@@ -175,13 +191,18 @@ int boot_load(const struct boot_source *src, const struct gmem *mem, struct boot
 	*ret = (struct boot_entry){
 		.mode = kernel.mode,
 		.bzimage = kernel.bzimage,
+		.cmdline_skip = skip,
 		.ip = kernel.entry,
 		.initrd = initrd.gpa,
 		.initrd_size = initrd.size,
 	};
 	if (src->fdt)
 		warn_of_fdt(src, &kernel, mem);
-	if (kernel.mode == BOOT_MODE_PROT32) {
+	if (kernel.multiboot) {
+		multiboot_hand_over(src, &initrd, mem);
+		ret->argument = LAYOUT_START_INFO;
+		ret->magic = BOOT_MULTIBOOT_MAGIC;
+	} else if (kernel.mode == BOOT_MODE_PROT32) {
 		pvh_hand_over(src, &initrd, mem);
 		ret->argument = LAYOUT_START_INFO;
 	} else {

@@ -15,8 +15,11 @@
 enum boot_mode {
 	BOOT_MODE_LONG64, /* Linux 64-bit protocol (Documentation/arch/x86/boot.rst, "64-bit Boot
 			     Protocol"), also plain ELF64 */
-	BOOT_MODE_PROT32, /* PVH (Xen docs/misc/pvh: 32-bit protected mode, paging off) */
+	BOOT_MODE_PROT32, /* PVH (Xen docs/misc/pvh: 32-bit protected mode, paging off) or multiboot
+			     (0.6.96, 3.2: the same) */
 };
+
+#define BOOT_MULTIBOOT_MAGIC 0x2badb002 /* Multiboot 0.6.96, 3.2 */
 
 /*
  * The GDT that boot_load writes at LAYOUT_GDT, flat segments. BOOT_MODE_LONG64 starts with CS =
@@ -32,8 +35,12 @@ enum boot_mode {
 struct boot_entry {
 	enum boot_mode mode;
 	bool bzimage; /* a Linux kernel as distributions ship it, which unpacks itself first */
+	size_t cmdline_skip; /* bytes at the beginning of boot_source.cmdline that it is not given
+			      */
 	gpa_t ip;
-	gpa_t argument;   /* RSI: boot_params (LONG64); EBX: hvm_start_info (PROT32) */
+	gpa_t argument;   /* RSI: boot_params (LONG64); EBX: hvm_start_info or multiboot information
+			     (PROT32) */
+	uint32_t magic;   /* EAX: BOOT_MULTIBOOT_MAGIC, or 0 */
 	gpa_t page_table; /* CR3; BOOT_MODE_LONG64 only: identity map of the first 4 GiB at least */
 	gpa_t initrd;     /* where it lies */
 	uint64_t initrd_size; /* 0: none */
@@ -61,7 +68,8 @@ struct boot_source {
 	const char *kernel_cache;        /* folder of unpacked kernels; NULL: none are kept */
 	const struct boot_file *initrds; /* handed over one after the other */
 	size_t initrd_count;
-	const char *cmdline; /* never NULL */
+	const char *cmdline;  /* never NULL */
+	size_t cmdline_linux; /* so many bytes at its beginning are for Linux alone */
 	const struct e820 *e820;
 	gpa_t rsdp;                   /* 0: no ACPI tables */
 	const struct dtb_config *fdt; /* NULL: no device tree; boot_load fills in command line and
@@ -70,13 +78,14 @@ struct boot_source {
 };
 
 /*
- * Recognises the kernel by content (bzImage, ELF64 with or without PVH note), places it, the
- * initrd, the command line, page tables and the handed-over structures in @mem. Called before any
- * vCPU runs. Errors name the file, what was found in it and what is accepted: -ENOENT..., -ENOEXEC
- * (not a kernel we know, or one that can be given no device tree where that is all there is),
- * -EFBIG (does not fit in RAM), -EINVAL (truncated, corrupt). Initrds that are directories become
- * archives on the way (boot/cpio.h); what is likely a mistake in them, or a kernel that is about
- * to find nothing, is a warning.
+ * Recognises the kernel by content (bzImage; ELF with PVH note or multiboot header, ELF64 also
+ * with neither; any file whose multiboot header has addresses), places it, the initrd, the command
+ * line, page tables and the handed-over structures in @mem. Called before any vCPU runs. Errors
+ * name the file, what was found in it and what is accepted: -ENOENT..., -ENOEXEC (not a kernel we
+ * know, or one that can be given no device tree where that is all there is), -EFBIG (does not fit
+ * in RAM), -EINVAL (truncated, corrupt). Initrds that are directories become archives on the way
+ * (boot/cpio.h); what is likely a mistake in them, or a kernel that is about to find nothing, is a
+ * warning.
  */
 int boot_load(const struct boot_source *src, const struct gmem *mem, struct boot_entry *ret,
 	struct lacuna_error **err);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* ELF64 kernels: System V ABI, chapters 4 and 5. Segments go to their physical addresses. */
+/* ELF kernels of both classes: System V ABI, chapters 4 and 5. Segments go to their physical
+ * addresses. */
 #include <abi/layout.h>
 #include <elf.h>
 
@@ -20,6 +21,8 @@ static const char *machine_name(unsigned machine)
 	switch (machine) {
 	case EM_386:
 		return "i386";
+	case EM_X86_64:
+		return "x86-64 (x32)";
 	case EM_ARM:
 		return "ARM";
 	case EM_AARCH64:
@@ -51,177 +54,224 @@ static const char *type_name(unsigned type)
 	return "of unknown type";
 }
 
-static int read_header(const struct image *image, Elf64_Ehdr *ret, struct lacuna_error **err)
+/* What is used of a header, of either class. */
+struct elf {
+	bool wide; /* ELFCLASS64 */
+	uint16_t type, machine;
+	uint64_t entry, phoff;
+	uint16_t phentsize, phnum;
+};
+
+/* Copies the fields of a header of the class that @h_ and @wide_ say. */
+#define ELF_HEADER(h_, wide_)                                                                \
+	(struct elf)                                                                         \
+	{                                                                                    \
+		.wide = (wide_), .type = (h_).e_type, .machine = (h_).e_machine,             \
+		.entry = (h_).e_entry, .phoff = (h_).e_phoff, .phentsize = (h_).e_phentsize, \
+		.phnum = (h_).e_phnum,                                                       \
+	}
+#define ELF_SEGMENT(p_)                                                                   \
+	(struct segment)                                                                  \
+	{                                                                                 \
+		.type = (p_).p_type, .offset = (p_).p_offset, .file_size = (p_).p_filesz, \
+		.virtual = (p_).p_vaddr, .gpa = (p_).p_paddr, .size = (p_).p_memsz,       \
+		.align = (p_).p_align,                                                    \
+	}
+
+static int read_fields(
+	const struct image *image, bool wide, struct elf *ret, struct lacuna_error **err)
+{
+	Elf64_Ehdr h64;
+	Elf32_Ehdr h32;
+	int rc = wide ? image_read(image, 0, &h64, sizeof(h64), err)
+		      : image_read(image, 0, &h32, sizeof(h32), err);
+	if (rc < 0)
+		return rc;
+	*ret = wide ? ELF_HEADER(h64, true) : ELF_HEADER(h32, false);
+	return 0;
+}
+
+static int read_header(const struct image *image, struct elf *ret, struct lacuna_error **err)
 {
 	uint8_t ident[EI_NIDENT];
 	int rc = image_read(image, 0, ident, sizeof(ident), err);
 	if (rc < 0)
 		return rc;
-	if (ident[EI_CLASS] == ELFCLASS32)
-		return err_set(err, ENOEXEC, "is a 32-bit ELF file: use a kernel built for x86-64");
-	if (ident[EI_CLASS] != ELFCLASS64 || ident[EI_VERSION] != EV_CURRENT)
+	const bool wide = ident[EI_CLASS] == ELFCLASS64;
+	if ((!wide && ident[EI_CLASS] != ELFCLASS32) || ident[EI_VERSION] != EV_CURRENT)
 		return err_set(err, EINVAL, "is a corrupt ELF file: class %u, version %u",
 			ident[EI_CLASS], ident[EI_VERSION]);
 	if (ident[EI_DATA] != ELFDATA2LSB)
 		return err_set(
 			err, ENOEXEC, "is a big-endian ELF file: use a kernel built for x86-64");
-	rc = image_read(image, 0, ret, sizeof(*ret), err);
+	rc = read_fields(image, wide, ret, err);
 	if (rc < 0)
 		return rc;
-	if (ret->e_machine != EM_X86_64)
+	if (ret->machine != (wide ? EM_X86_64 : EM_386))
 		return err_set(err, ENOEXEC,
-			"is an ELF file for %s (machine %u): use a kernel built for x86-64",
-			machine_name(ret->e_machine), ret->e_machine);
-	if (ret->e_type != ET_EXEC)
+			"is %s ELF file for %s (machine %u): use a kernel built for x86-64",
+			wide ? "an" : "a 32-bit", machine_name(ret->machine), ret->machine);
+	if (ret->type != ET_EXEC)
 		return err_set(err, ENOEXEC, "is an ELF file, but %s: use a vmlinux or a bzImage",
-			type_name(ret->e_type));
-	if (ret->e_phentsize != sizeof(Elf64_Phdr) || !ret->e_phnum || ret->e_phnum > SEGMENTS_MAX)
+			type_name(ret->type));
+	if (ret->phentsize != (wide ? sizeof(Elf64_Phdr) : sizeof(Elf32_Phdr)) || !ret->phnum ||
+		ret->phnum > SEGMENTS_MAX)
 		return err_set(err, EINVAL, "is a corrupt ELF file: %u program headers of %u bytes",
-			ret->e_phnum, ret->e_phentsize);
+			ret->phnum, ret->phentsize);
 	return 0;
 }
 
-static int check_segment(const struct image *image, const Elf64_Phdr *p, const struct gmem *mem,
-	struct lacuna_error **err)
+static int read_segments(const struct image *image, const struct elf *elf,
+	struct segment ret[SEGMENTS_MAX], struct lacuna_error **err)
 {
-	uint64_t ram = mem->region[0].size;
-	if (p->p_filesz > p->p_memsz)
-		return err_set(err, EINVAL,
-			"is a corrupt ELF file: a segment is larger in the file than in memory");
-	if (p->p_offset > image->size || p->p_filesz > image->size - p->p_offset)
-		return err_set(err, EINVAL,
-			"is a truncated ELF file: has %llu bytes, but a segment of %llu bytes begins at %llu",
-			(unsigned long long)image->size, (unsigned long long)p->p_filesz,
-			(unsigned long long)p->p_offset);
-	if (p->p_paddr < LAYOUT_KERNEL)
-		return err_set(err, ENOEXEC,
-			"has a segment at address 0x%llx, where the boot data lie: link it at 0x%x or above",
-			(unsigned long long)p->p_paddr, LAYOUT_KERNEL);
-	if (p->p_paddr > ram || p->p_memsz > ram - p->p_paddr)
-		return err_set(err, EFBIG,
-			"does not fit: a segment of 0x%llx bytes at address 0x%llx, and the guest has %llu MiB "
-			"below 4 GiB: give it more memory",
-			(unsigned long long)p->p_memsz, (unsigned long long)p->p_paddr,
-			(unsigned long long)(ram / MIB));
-	return 0;
+	union {
+		Elf64_Phdr h64[SEGMENTS_MAX];
+		Elf32_Phdr h32[SEGMENTS_MAX];
+	} raw;
+	int rc = image_read(image, elf->phoff, &raw, (size_t)elf->phnum * elf->phentsize, err);
+	for (unsigned i = 0; rc == 0 && i < elf->phnum; i++)
+		ret[i] = elf->wide ? ELF_SEGMENT(raw.h64[i]) : ELF_SEGMENT(raw.h32[i]);
+	return rc;
 }
 
 /* Both have been checked, so no sum wraps. */
-static bool overlap(const Elf64_Phdr *a, const Elf64_Phdr *b)
+static bool overlap(const struct segment *a, const struct segment *b)
 {
-	return a->p_paddr < b->p_paddr + b->p_memsz && b->p_paddr < a->p_paddr + a->p_memsz;
+	return a->gpa < b->gpa + b->size && b->gpa < a->gpa + a->size;
 }
 
+/* What is loaded of a file. */
+struct parts {
+	struct segment seg[SEGMENTS_MAX];
+	unsigned count;
+	gpa_t pvh_entry;
+	bool has_pvh;
+};
+
 /*
- * e_entry is virtual by the letter of the ABI and physical in vmlinux: whichever a segment holds.
- * @count counts @seg. 0 if none does.
+ * The entry is virtual by the letter of the ABI and physical in vmlinux: whichever a segment holds.
+ * 0 if none does.
  */
-static gpa_t find_entry(const Elf64_Phdr *seg, unsigned count, uint64_t entry)
+static gpa_t find_entry(const struct parts *parts, uint64_t entry)
 {
-	for (unsigned i = 0; i < count; i++)
-		if (entry >= seg[i].p_vaddr && entry - seg[i].p_vaddr < seg[i].p_memsz)
-			return seg[i].p_paddr + (entry - seg[i].p_vaddr);
-	for (unsigned i = 0; i < count; i++)
-		if (entry >= seg[i].p_paddr && entry - seg[i].p_paddr < seg[i].p_memsz)
+	for (unsigned i = 0; i < parts->count; i++) {
+		const struct segment *s = &parts->seg[i];
+		if (entry >= s->virtual && entry - s->virtual < s->size)
+			return s->gpa + (entry - s->virtual);
+	}
+	for (unsigned i = 0; i < parts->count; i++)
+		if (segment_holds(&parts->seg[i], entry))
 			return entry;
 	return 0;
 }
 
-static bool holds(const Elf64_Phdr *seg, unsigned count, gpa_t gpa)
+static gpa_t find_pvh_entry(const struct parts *parts)
 {
-	for (unsigned i = 0; i < count; i++)
-		if (gpa >= seg[i].p_paddr && gpa - seg[i].p_paddr < seg[i].p_memsz)
-			return true;
-	return false;
-}
-
-static int load_segment(const struct image *image, const Elf64_Phdr *p, const struct gmem *mem,
-	struct lacuna_error **err)
-{
-	int rc = image_load(image, p->p_offset, p->p_filesz, mem, p->p_paddr, err);
-	if (rc < 0)
-		return rc;
-	/* .bss: RAM need not be fresh, the VM may have been reset */
-	uint64_t bss = p->p_memsz - p->p_filesz;
-	void *hva = gmem_ptr(mem, p->p_paddr + p->p_filesz, bss);
-	if (bss && hva)
-		memset(hva, 0, bss);
+	for (unsigned i = 0; i < parts->count; i++)
+		if (segment_holds(&parts->seg[i], parts->pvh_entry))
+			return parts->pvh_entry;
 	return 0;
 }
 
 /* What the notes of one segment say; 0 or an error. */
-static int read_notes(const struct image *image, const Elf64_Phdr *p, enum pvh_use pvh,
-	struct kernel *k, gpa_t *pvh_entry, struct lacuna_error **err)
+static int read_notes(const struct image *image, const struct segment *s, enum pvh_use pvh,
+	struct parts *parts, struct kernel *k, struct lacuna_error **err)
 {
 	int rc = 0;
-	if (pvh != PVH_NEVER && k->mode != BOOT_MODE_PROT32)
-		rc = pvh_find_entry(image, p->p_offset, p->p_filesz, p->p_align, pvh_entry, err);
-	if (rc > 0)
-		k->mode = BOOT_MODE_PROT32;
+	if (pvh != PVH_NEVER && !parts->has_pvh)
+		rc = pvh_find_entry(
+			image, s->offset, s->file_size, s->align, &parts->pvh_entry, err);
+	parts->has_pvh |= rc > 0;
 	/* notes of others may be broken where nothing depends on them */
-	k->is_linux |= notes_find_linux(image, p->p_offset, p->p_filesz, p->p_align, NULL) > 0;
+	k->is_linux |= notes_find_linux(image, s->offset, s->file_size, s->align, NULL) > 0;
 	return rc < 0 ? rc : 0;
 }
 
-int elf_load(const struct image *image, enum pvh_use pvh, const struct gmem *mem,
+/* Takes a segment that is to be loaded. */
+static int add_segment(const struct image *image, const struct segment *s, const struct gmem *mem,
+	struct parts *parts, struct kernel *k, struct lacuna_error **err)
+{
+	int rc = segment_check(s, image, mem, err);
+	if (rc < 0)
+		return rc;
+	for (unsigned j = 0; j < parts->count; j++)
+		if (overlap(s, &parts->seg[j]))
+			return err_set(err, EINVAL,
+				"is a corrupt ELF file: segments overlap at address 0x%llx",
+				(unsigned long long)max_u64(s->gpa, parts->seg[j].gpa));
+	parts->seg[parts->count++] = *s;
+	k->end = max_u64(k->end, s->gpa + s->size);
+	return 0;
+}
+
+static int read_parts(const struct image *image, const struct elf *elf, enum pvh_use pvh,
+	const struct gmem *mem, struct parts *ret, struct kernel *k, struct lacuna_error **err)
+{
+	struct segment seg[SEGMENTS_MAX];
+	int rc = read_segments(image, elf, seg, err);
+	for (unsigned i = 0; rc == 0 && i < elf->phnum; i++) {
+		const struct segment *s = &seg[i];
+		if (s->type == PT_INTERP)
+			rc = err_set(err, ENOEXEC,
+				"is a dynamically linked program: use a vmlinux or a bzImage");
+		else if (s->type == PT_NOTE)
+			rc = read_notes(image, s, pvh, ret, k, err);
+		else if (s->type == PT_LOAD && s->size)
+			rc = add_segment(image, s, mem, ret, k, err);
+	}
+	if (rc == 0 && !ret->count)
+		rc = err_set(err, EINVAL, "is an ELF file with nothing to load");
+	return rc;
+}
+
+/*
+ * Of several ways in: PVH, of which a kernel that has it knows more than multiboot can say; then
+ * multiboot; then, for 64-bit kernels, Linux's.
+ */
+static int choose_entry(const struct elf *elf, const struct elf_options *o,
+	const struct parts *parts, struct kernel *k, struct lacuna_error **err)
+{
+	const bool linux_entry = elf->wide && o->pvh == PVH_UNLESS_LINUX && k->is_linux;
+	const bool pvh = parts->has_pvh && !linux_entry;
+	if (!pvh && o->multiboot) {
+		int rc = multiboot_check(o->multiboot, err);
+		if (rc < 0)
+			return rc;
+		k->multiboot = true;
+	}
+	if (!elf->wide && !pvh && !k->multiboot)
+		return err_set(err, ENOEXEC,
+			"is a 32-bit ELF file with neither a PVH note nor a multiboot header: use a "
+			"kernel built for x86-64");
+	k->mode = pvh || k->multiboot ? BOOT_MODE_PROT32 : BOOT_MODE_LONG64;
+	k->entry = pvh ? find_pvh_entry(parts) : find_entry(parts, elf->entry);
+	if (!k->entry)
+		return err_set(err, EINVAL,
+			"is a corrupt ELF file: its entry 0x%llx is in no segment",
+			(unsigned long long)(pvh ? parts->pvh_entry : elf->entry));
+	return 0;
+}
+
+int elf_load(const struct image *image, const struct elf_options *o, const struct gmem *mem,
 	struct kernel *ret, struct lacuna_error **err)
 {
-	Elf64_Ehdr eh = { 0 };
-	Elf64_Phdr seg[SEGMENTS_MAX] = { 0 }; /* all headers, then [0, count): what is loaded */
+	struct elf elf = { 0 };
+	struct parts parts = { 0 };
 	struct kernel k = {
-		.mode = BOOT_MODE_LONG64,
 		.initrd_end_max = UINT64_MAX,
 		.cmdline_max = LAYOUT_CMDLINE_MAX - 1,
 	};
-	unsigned count = 0;
-	gpa_t pvh_entry = 0;
-
-	int rc = read_header(image, &eh, err);
-	if (rc < 0)
-		return rc;
-	rc = image_read(image, eh.e_phoff, seg, eh.e_phnum * sizeof(seg[0]), err);
-	if (rc < 0)
-		return rc;
-	for (unsigned i = 0; i < eh.e_phnum; i++) {
-		Elf64_Phdr p = seg[i];
-		if (p.p_type == PT_INTERP)
-			return err_set(err, ENOEXEC,
-				"is a dynamically linked program: use a vmlinux or a bzImage");
-		if (p.p_type == PT_NOTE) {
-			rc = read_notes(image, &p, pvh, &k, &pvh_entry, err);
-			if (rc < 0)
-				return rc;
-		}
-		if (p.p_type != PT_LOAD || !p.p_memsz)
-			continue;
-		rc = check_segment(image, &p, mem, err);
-		if (rc < 0)
-			return rc;
-		for (unsigned j = 0; j < count; j++)
-			if (overlap(&p, &seg[j]))
-				return err_set(err, EINVAL,
-					"is a corrupt ELF file: segments overlap at address 0x%llx",
-					(unsigned long long)max_u64(p.p_paddr, seg[j].p_paddr));
-		seg[count++] = p;
-		k.end = max_u64(k.end, p.p_paddr + p.p_memsz);
-	}
-	if (!count)
-		return err_set(err, EINVAL, "is an ELF file with nothing to load");
-	if (pvh == PVH_UNLESS_LINUX && k.is_linux)
-		k.mode = BOOT_MODE_LONG64;
-	if (k.mode == BOOT_MODE_PROT32)
-		k.entry = holds(seg, count, pvh_entry) ? pvh_entry : 0;
-	else
-		k.entry = find_entry(seg, count, eh.e_entry);
-	if (!k.entry)
-		return err_set(err, EINVAL,
-			"is a corrupt ELF file: its entry 0x%llx is in no segment",
-			(unsigned long long)(k.mode == BOOT_MODE_PROT32 ? pvh_entry : eh.e_entry));
-	for (unsigned i = 0; i < count; i++) {
-		rc = load_segment(image, &seg[i], mem, err);
-		if (rc < 0)
-			return rc;
-	}
-	*ret = k;
-	return 0;
+	int rc = read_header(image, &elf, err);
+	if (rc == 0)
+		rc = read_parts(image, &elf, o->pvh, mem, &parts, &k, err);
+	/* address fields of a multiboot header take the place of ELF's (3.1.3) */
+	if (rc == 0 && !parts.has_pvh && o->multiboot && o->multiboot->has_addresses)
+		return multiboot_load(o->multiboot, image, mem, ret, err);
+	if (rc == 0)
+		rc = choose_entry(&elf, o, &parts, &k, err);
+	for (unsigned i = 0; rc == 0 && i < parts.count; i++)
+		rc = segment_load(&parts.seg[i], image, mem, err);
+	if (rc == 0)
+		*ret = k;
+	return rc;
 }

@@ -76,9 +76,20 @@ static uint64_t next_offset(uint64_t end)
 	return align_up(end, 4) + 4;
 }
 
+static int check_count(size_t count, struct lacuna_error **err)
+{
+	return count <= MODULES_MAX
+		       ? 0
+		       : err_set(err, E2BIG,
+				 "initrd: %zu are too many for a multiboot kernel, which takes "
+				 "%d: put some together",
+				 count, MODULES_MAX);
+}
+
 /* Where the block may lie: it ends at or below @limit. */
 struct room {
 	uint64_t floor, limit;
+	bool apart; /* each begins a page: the kernel knows them one by one */
 };
 
 static int no_room(
@@ -103,14 +114,15 @@ static int place(const struct boot_source *src, struct part *parts, const struct
 		if (parts[i].size > room->limit) /* and no sum of the others wraps */
 			return part_error(
 				&src->initrds[i], no_room(parts[i].size, "", room, err), err);
-		parts[i].offset = i ? next_offset(size) : 0;
+		if (i)
+			parts[i].offset = room->apart ? align_up(size, PAGE) : next_offset(size);
 		size = parts[i].offset + parts[i].size;
 	}
 	if (count > 1)
 		snprintf(others, sizeof(others), ", with %zu more", count - 1);
 	if (size > room->limit || align_down(room->limit - size, PAGE) < room->floor)
 		return part_error(&src->initrds[0], no_room(size, others, room, err), err);
-	*ret = (struct initrd){ align_down(room->limit - size, PAGE), size };
+	*ret = (struct initrd){ .gpa = align_down(room->limit - size, PAGE), .size = size };
 	return 0;
 }
 
@@ -127,17 +139,25 @@ static int load_part(struct part *p, const struct gmem *mem, gpa_t gpa, struct l
 static int load_parts(const struct boot_source *src, struct part *parts, const struct gmem *mem,
 	const struct initrd *initrd, struct lacuna_error **err)
 {
-	static const uint8_t zeros[8];
 	uint64_t end = 0;
 	for (size_t i = 0; i < src->initrd_count; i++) {
 		struct part *p = &parts[i];
-		gmem_write(mem, initrd->gpa + end, zeros, p->offset - end);
+		void *gap = gmem_ptr(mem, initrd->gpa + end, p->offset - end);
+		if (gap)
+			memset(gap, 0, p->offset - end);
 		int rc = load_part(p, mem, initrd->gpa + p->offset, err);
 		if (rc < 0)
 			return part_error(&src->initrds[i], rc, err);
 		end = p->offset + p->size;
 	}
 	return 0;
+}
+
+static void list_modules(
+	const struct boot_source *src, const struct part *parts, struct initrd *ret)
+{
+	for (size_t i = 0; i < src->initrd_count; i++)
+		ret->module[i] = (struct module){ ret->gpa + parts[i].offset, parts[i].size };
 }
 
 /* --- what Linux will make of it --- */
@@ -182,9 +202,12 @@ int initrd_load(const struct boot_source *src, const struct kernel *kernel, cons
 	const struct room room = {
 		.floor = align_up(kernel->end, PAGE),
 		.limit = min_u64(mem->region[0].size, kernel->initrd_end_max),
+		.apart = kernel->multiboot,
 	};
+	int rc = room.apart ? check_count(src->initrd_count, err) : 0;
+	if (rc < 0)
+		return rc;
 	struct part *parts = calloc(src->initrd_count + 1, sizeof(*parts));
-	int rc = 0;
 	if (!parts)
 		return err_nomem(err);
 	for (size_t i = 0; i < src->initrd_count; i++)
@@ -195,7 +218,9 @@ int initrd_load(const struct boot_source *src, const struct kernel *kernel, cons
 		rc = place(src, parts, &room, ret, err);
 	if (rc == 0)
 		rc = load_parts(src, parts, mem, ret, err);
-	if (rc == 0)
+	if (rc == 0 && room.apart)
+		list_modules(src, parts, ret);
+	else if (rc == 0)
 		warn_of_init(src, parts);
 	close_parts(parts, src->initrd_count);
 	return rc;

@@ -18,8 +18,9 @@
 struct kernel {
 	enum boot_mode mode;
 	bool bzimage;
-	bool packed;   /* unpacks itself: what it is made of is not to be seen in RAM yet */
-	bool is_linux; /* it is to be seen, and it is Linux */
+	bool packed;    /* unpacks itself: what it is made of is not to be seen in RAM yet */
+	bool is_linux;  /* it is to be seen, and it is Linux */
+	bool multiboot; /* BOOT_MODE_PROT32 only: entered as multiboot says, not by PVH */
 	gpa_t entry;
 	gpa_t end; /* the kernel needs all RAM from LAYOUT_KERNEL to here before it knows of the
 		      initrd */
@@ -28,10 +29,54 @@ struct kernel {
 	uint8_t header[LINUX_HEADER_END - LINUX_HEADER_OFFSET]; /* BOOT_MODE_LONG64 only */
 };
 
+/* Multiboot's name for an initrd that stands alone. */
+struct module {
+	gpa_t gpa;
+	uint64_t size;
+};
+
+#define MODULES_MAX 32
+
 struct initrd {
 	gpa_t gpa;
-	uint64_t size; /* 0: none */
+	uint64_t size;                     /* 0: none */
+	struct module module[MODULES_MAX]; /* struct kernel.multiboot only: each on a page of its
+					      own, as many as boot_source.initrds */
 };
+
+/* A part of a kernel's file and where it goes. */
+struct segment {
+	uint32_t type; /* ELF's */
+	uint64_t offset, file_size;
+	uint64_t virtual, align; /* ELF's */
+	gpa_t gpa;
+	uint64_t size; /* what the file does not fill is zeros */
+};
+
+/* -EINVAL if the file can't have it, -ENOEXEC where boot data lie, -EFBIG if it is not in low RAM.
+ * After 0, no sum of its fields wraps. */
+int segment_check(const struct segment *s, const struct image *image, const struct gmem *mem,
+	struct lacuna_error **err);
+/* Of one that was checked. */
+int segment_load(const struct segment *s, const struct image *image, const struct gmem *mem,
+	struct lacuna_error **err);
+bool segment_holds(const struct segment *s, gpa_t gpa);
+
+/* A multiboot header. */
+struct multiboot {
+	uint64_t offset; /* in the file */
+	uint32_t flags;
+	bool has_addresses; /* the fields that follow */
+	uint32_t header, load, load_end, bss_end, entry;
+};
+
+/* The first in the file whose checksum is right; false if there is none. */
+bool multiboot_find(const struct image *image, struct multiboot *ret);
+/* -ENOEXEC if it asks for what is not to be had here. */
+int multiboot_check(const struct multiboot *m, struct lacuna_error **err);
+/* Loads by its address fields, which it must have, whatever else the file is. */
+int multiboot_load(const struct multiboot *m, const struct image *image, const struct gmem *mem,
+	struct kernel *ret, struct lacuna_error **err);
 
 /* Loaders: -ENOEXEC for a kernel that can't be booted here, -EINVAL for a broken one, -EFBIG if it
  * does not fit in RAM. */
@@ -47,7 +92,11 @@ bool elf_probe(const struct image *image);
 /* When a kernel that has a PVH entry is entered there. Linux has two, and only by the other can it
  * be handed a device tree. */
 enum pvh_use { PVH_NEVER, PVH_UNLESS_LINUX, PVH_ALWAYS };
-int elf_load(const struct image *image, enum pvh_use pvh, const struct gmem *mem,
+struct elf_options {
+	enum pvh_use pvh;
+	const struct multiboot *multiboot; /* the file's header; NULL: none. PVH goes first */
+};
+int elf_load(const struct image *image, const struct elf_options *o, const struct gmem *mem,
 	struct kernel *ret, struct lacuna_error **err);
 
 /* As linux_load(), of what is inside the bzImage. -ENOTSUP if only the guest can unpack it. */
@@ -80,6 +129,8 @@ int notes_find_linux(const struct image *image, uint64_t offset, uint64_t size, 
 void linux_hand_over(const struct boot_source *src, const struct kernel *kernel,
 	const struct initrd *initrd, const struct dtb *dtb, const struct gmem *mem);
 void pvh_hand_over(
+	const struct boot_source *src, const struct initrd *initrd, const struct gmem *mem);
+void multiboot_hand_over(
 	const struct boot_source *src, const struct initrd *initrd, const struct gmem *mem);
 
 /* The GDT of boot.h, and for BOOT_MODE_LONG64 an identity map of the first 4 GiB. */

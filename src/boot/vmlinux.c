@@ -124,7 +124,7 @@ int linux_load_unpacked(const struct image *bzimage, const struct unpack_options
 	if (!elf_probe(&image))
 		rc = err_set(err, ENOTSUP, "holds something else than an ELF kernel");
 	else
-		rc = elf_load(&image, PVH_NEVER, mem, &k, err);
+		rc = elf_load(&image, &(struct elf_options){ .pvh = PVH_NEVER }, mem, &k, err);
 	close_unpacked(&image);
 	if (rc < 0)
 		return rc;

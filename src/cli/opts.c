@@ -13,7 +13,8 @@
 
 const struct opt machine_opts[] = {
 	{ "kernel", "FILE", "the built-in probe guest",
-		.help = "bzImage, or vmlinux with or without a PVH note" },
+		.help = "bzImage, vmlinux, or another kernel with a PVH note or a multiboot\n"
+			"header" },
 	{ "kernel-unpack", "auto|host|guest", "auto",
 		.help = "who unpacks a bzImage; on the host it is faster, but loses the\n"
 			"decompressor's KASLR" },

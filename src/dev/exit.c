@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The exit-code port of guests made for tests and jobs: one byte, write-only. */
+/* The exit-code port of guests made for tests and jobs: write-only. As wide as QEMU's
+ * isa-debug-exit, since payloads made for that write four bytes; the lowest counts. */
 #include "dev/exit.h"
 
 #include <abi/layout.h>
@@ -22,11 +23,12 @@ static uint64_t exit_read(void *opaque, uint64_t offset, unsigned size)
 static void exit_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
 {
 	const struct exit_port *e = opaque;
-	e->end.end(e->end.opaque, END_EXIT_CODE, (int)(value & 0xff));
+	if (!offset)
+		e->end.end(e->end.opaque, END_EXIT_CODE, (int)(value & 0xff));
 }
 
 static const struct region_ops exit_ops = {
-	.read = exit_read, .write = exit_write, .min_size = 1, .max_size = 1
+	.read = exit_read, .write = exit_write, .min_size = 1, .max_size = 4
 };
 
 int exit_port_new(struct bus *pio, const struct end_sink *end, struct exit_port **ret,
@@ -39,7 +41,7 @@ int exit_port_new(struct bus *pio, const struct end_sink *end, struct exit_port 
 		.pio = pio,
 		.region = { .name = "exit",
 			.base = LAYOUT_PORT_EXIT_CODE,
-			.size = 1,
+			.size = 4,
 			.ops = &exit_ops,
 			.opaque = e,
 			.class = REGION_RESET },

@@ -138,8 +138,8 @@ static const char *const cmdline_added[] = {
 	[MACHINE_PCI_TYPE1] = "",
 };
 
-static int make_cmdline(
-	struct machine *m, const struct machine_config *config, struct lacuna_error **err)
+static int make_cmdline(struct machine *m, const struct machine_config *config, size_t *ret_added,
+	struct lacuna_error **err)
 {
 	const char *user = config->cmdline;
 	if (!user && machine_config_has_kernel(config) && config->serial.kind != CHARDEV_OFF)
@@ -149,10 +149,12 @@ static int make_cmdline(
 										: "";
 	bool add = machine_config_has_kernel(config) && config->add_cmdline;
 	const char *added = add ? cmdline_added[m->pci_config] : "";
-	if (asprintf(&m->cmdline, "%s%s%s", added, *added && *user ? " " : "", user) < 0) {
+	const char *blank = *added && *user ? " " : "";
+	if (asprintf(&m->cmdline, "%s%s%s", added, blank, user) < 0) {
 		m->cmdline = NULL;
 		return err_nomem(err);
 	}
+	*ret_added = strlen(added) + strlen(blank);
 	return 0;
 }
 
@@ -196,7 +198,8 @@ static int load_guest(struct machine *m, const struct machine_config *config,
 	struct boot_entry *entry, struct lacuna_error **err)
 {
 	gpa_t rsdp = 0;
-	int rc = make_cmdline(m, config, err);
+	size_t added = 0;
+	int rc = make_cmdline(m, config, &added, err);
 	if (rc < 0)
 		return rc;
 	describe(m, config);
@@ -214,6 +217,7 @@ static int load_guest(struct machine *m, const struct machine_config *config,
 		.initrds = config->initrds,
 		.initrd_count = config->initrd_count,
 		.cmdline = m->cmdline,
+		.cmdline_linux = added,
 		.e820 = &m->e820,
 		.rsdp = rsdp,
 		.fdt = config->tables != MACHINE_TABLES_ACPI ? &m->dtb_config : NULL,
@@ -222,6 +226,8 @@ static int load_guest(struct machine *m, const struct machine_config *config,
 	rc = boot_load(&source, m->mem, entry, err);
 	if (rc < 0)
 		return rc;
+	memmove(m->cmdline, m->cmdline + entry->cmdline_skip,
+		strlen(m->cmdline + entry->cmdline_skip) + 1); /* what `dump cmdline` shows */
 	m->dtb_config.initrd = entry->initrd;
 	m->dtb_config.initrd_size = entry->initrd_size;
 	const char *flavour = entry->bzimage ? kvm_flavour() : NULL;

@@ -5,6 +5,7 @@
  */
 #include <criterion/criterion.h>
 #include <linux/kvm.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "harness.h"
@@ -219,6 +220,49 @@ GUEST(timeout, "endings", "test=hang", .timeout_s = 1, .reason = LACUNA_END_TIME
 GUEST(exit_0, "endings", "test=exit code=0", .code = 0)
 GUEST(exit_1, "endings", "test=exit code=1", .code = 1)
 GUEST(exit_255, "endings", "test=exit code=255", .code = 255)
+
+/* --- multiboot: a kernel of 32 bits as an ELF file of either class and as neither --- */
+
+static const char *const modules[] = { "endings", "bar" };
+
+static void two_modules(struct lacuna_config *c)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		char path[256];
+		guest_path(modules[i], path, sizeof(path));
+		cr_assert_eq(lacuna_config_set(c, "initrd", path, NULL), 0);
+	}
+}
+
+/* The guest has added up the bytes that it was given. */
+static void modules_are_whole(const struct outcome *o)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		char path[256], wanted[300];
+		unsigned size = 0, sum = 0;
+		guest_path(modules[i], path, sizeof(path));
+		FILE *f = fopen(path, "r");
+		cr_assert_not_null(f);
+		for (int c; (c = getc(f)) != EOF; size++)
+			sum += (unsigned)c;
+		fclose(f);
+		snprintf(wanted, sizeof(wanted), "module '%s.elf' size %u sum %u\n", modules[i],
+			size, sum);
+		cr_expect(strstr(o->output, wanted), "no %s in %s", wanted, o->output);
+	}
+}
+
+#define MULTIBOOT_SAYS "multiboot from lacuna\nlower 639 upper 64512\n"
+GUEST(multiboot_elf32, "multiboot-elf32", "a  b code=7", .memory = "64M", .code = 7,
+	.output = MULTIBOOT_SAYS "command line 'a  b code=7'\nend\n")
+GUEST(multiboot_elf64, "multiboot-elf64", "", .memory = "64M",
+	.output = MULTIBOOT_SAYS "command line ''\nend\n")
+GUEST(multiboot_flat, "multiboot-flat", "code=255", .memory = "64M", .code = 255,
+	.output = MULTIBOOT_SAYS "command line 'code=255'\nend\n")
+GUEST(multiboot_modules, "multiboot-elf32", "code=1", .memory = "64M", .code = 1,
+	.configure = two_modules, .check = modules_are_whole)
+GUEST(multiboot_high_memory, "multiboot-elf32", "", .memory = "5G",
+	.output = "lower 639 upper 3144704\n")
 
 /* --- virtio --- */
 

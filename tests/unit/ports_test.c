@@ -52,7 +52,10 @@ ParameterizedTestParameters(ports, writes)
 		{ 0xf4, 1, 0, END_EXIT_CODE, 0, REGION_RESET },
 		{ 0xf4, 1, 42, END_EXIT_CODE, 42, REGION_RESET },
 		{ 0xf4, 1, 255, END_EXIT_CODE, 255, REGION_RESET },
-		{ 0xf4, 2, 0x0101, NOTHING, 0, REGION_OTHER },
+		{ 0xf4, 2, 0x0101, END_EXIT_CODE, 1, REGION_RESET },
+		{ 0xf4, 4, 0x1207, END_EXIT_CODE, 7, REGION_RESET },
+		{ 0xf5, 1, 1, NOTHING, 0, REGION_RESET },
+		{ 0xf6, 4, 1, NOTHING, 0, REGION_OTHER },
 	};
 	return cr_make_param_array(struct port_case, c, ARRAY_SIZE(c));
 }

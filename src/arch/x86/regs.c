@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Register state at entry: Linux's 64-bit protocol, or PVH's 32-bit protected mode. */
+/* Register state at entry: Linux's 64-bit protocol, or the 32-bit protected mode of PVH and
+ * multiboot. */
 #include "arch/x86/regs.h"
 
 #include <abi/layout.h>
@@ -95,6 +96,7 @@ static int set_regs(
 		r.rsi = entry->argument;
 		r.rsp = r.rbp = LAYOUT_STACK_TOP;
 	} else {
+		r.rax = entry->magic;
 		r.rbx = entry->argument;
 	}
 	if (ioctl(vcpu->fd, KVM_SET_REGS, &r) < 0)

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Parts of a kernel's file and where they go: what every loader of ours has to check. */
+#include <abi/layout.h>
+
+#include "boot/kernel.h"
+#include "util/err.h"
+
+int segment_check(const struct segment *s, const struct image *image, const struct gmem *mem,
+	struct lacuna_error **err)
+{
+	uint64_t ram = mem->region[0].size;
+	if (s->file_size > s->size)
+		return err_set(
+			err, EINVAL, "is corrupt: a segment is larger in the file than in memory");
+	if (s->offset > image->size || s->file_size > image->size - s->offset)
+		return err_set(err, EINVAL,
+			"is truncated: has %llu bytes, but a segment of %llu bytes begins at %llu",
+			(unsigned long long)image->size, (unsigned long long)s->file_size,
+			(unsigned long long)s->offset);
+	if (s->gpa < LAYOUT_KERNEL)
+		return err_set(err, ENOEXEC,
+			"has a segment at address 0x%llx, where the boot data lie: link it at 0x%x or above",
+			(unsigned long long)s->gpa, LAYOUT_KERNEL);
+	if (s->gpa > ram || s->size > ram - s->gpa)
+		return err_set(err, EFBIG,
+			"does not fit: a segment of 0x%llx bytes at address 0x%llx, and the guest has %llu MiB "
+			"below 4 GiB: give it more memory",
+			(unsigned long long)s->size, (unsigned long long)s->gpa,
+			(unsigned long long)(ram / MIB));
+	return 0;
+}
+
+int segment_load(const struct segment *s, const struct image *image, const struct gmem *mem,
+	struct lacuna_error **err)
+{
+	int rc = image_load(image, s->offset, s->file_size, mem, s->gpa, err);
+	if (rc < 0)
+		return rc;
+	/* .bss: RAM need not be fresh, the VM may have been reset */
+	uint64_t bss = s->size - s->file_size;
+	void *hva = gmem_ptr(mem, s->gpa + s->file_size, bss);
+	if (bss && hva)
+		memset(hva, 0, bss);
+	return 0;
+}
+
+bool segment_holds(const struct segment *s, gpa_t gpa)
+{
+	return gpa >= s->gpa && gpa - s->gpa < s->size;
+}
