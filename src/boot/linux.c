@@ -38,6 +38,7 @@ enum {
 };
 
 #define SECTOR              512u
+#define SYSSIZE_UNIT        16u
 #define E820_ENTRY_SIZE     20
 #define BOOT_FLAG           0xaa55
 #define HEADER_MAGIC        0x53726448 /* "HdrS" */
@@ -97,6 +98,8 @@ static int read_header(const struct image *image, struct kernel *k, struct lacun
 /* The protected-mode kernel: where it is in the file and in RAM. */
 struct layout {
 	uint64_t offset, size;
+	uint64_t in_file;      /* the last of its 16-byte units may be cut off there */
+	uint64_t payload_size; /* 0: the header tells of none */
 	gpa_t load;
 	uint64_t init_size; /* from load on, what it needs until it has unpacked itself */
 };
@@ -110,16 +113,17 @@ static int read_layout(const struct image *image, const struct kernel *k, struct
 	uint64_t align = load_le32(field(k, BP_KERNEL_ALIGNMENT));
 	struct layout l = {
 		.offset = (setup_sects + 1) * SECTOR,
-		.size = (uint64_t)load_le32(field(k, BP_SYSSIZE)) * 16,
+		.size = (uint64_t)load_le32(field(k, BP_SYSSIZE)) * SYSSIZE_UNIT,
 		.load = load_le64(field(k, BP_PREF_ADDRESS)),
 		.init_size = load_le32(field(k, BP_INIT_SIZE)),
 	};
 	uint64_t end = l.offset + l.size;
-	if (image->size < end)
+	if (image->size < l.offset || image->size + SYSSIZE_UNIT <= end)
 		return err_set(err, EINVAL, "is a truncated bzImage: has %llu of %llu bytes",
 			(unsigned long long)image->size, (unsigned long long)end);
-	if (l.size <= ENTRY_64 || payload > l.size || payload_size > l.size - payload ||
-		!payload_size)
+	l.in_file = min_u64(l.size, image->size - l.offset);
+	if (l.in_file <= ENTRY_64 || payload > l.in_file || payload_size > l.in_file - payload ||
+		(!payload_size && payload))
 		return err_set(err, EINVAL,
 			"is a corrupt bzImage: its payload (0x%llx bytes at 0x%llx) is not inside its code "
 			"(0x%llx bytes)",
@@ -133,6 +137,7 @@ static int read_layout(const struct image *image, const struct kernel *k, struct
 		return err_set(err, EINVAL,
 			"is a corrupt bzImage: pref_address 0x%llx with kernel_alignment 0x%llx",
 			(unsigned long long)l.load, (unsigned long long)align);
+	l.payload_size = payload_size;
 	*ret = l;
 	return 0;
 }
@@ -165,8 +170,11 @@ int linux_find_payload(const struct image *image, uint64_t *ret_offset, uint64_t
 	int rc = read_checked(image, &k, &l, err);
 	if (rc < 0)
 		return rc;
+	if (!l.payload_size)
+		return err_set(err, ENOTSUP,
+			"has a header that tells of no compressed kernel: take kernel-unpack=guest");
 	*ret_offset = l.offset + load_le32(field(&k, BP_PAYLOAD_OFFSET));
-	*ret_size = load_le32(field(&k, BP_PAYLOAD_LENGTH));
+	*ret_size = l.payload_size;
 	return 0;
 }
 
@@ -197,7 +205,10 @@ int linux_load(const struct image *image, const struct gmem *mem, struct kernel 
 			"has RAM up to 0x%llx: give it more memory",
 			(unsigned long long)(align_up(l.init_size, MIB) / MIB),
 			(unsigned long long)l.load, (unsigned long long)ram);
-	rc = image_load(image, l.offset, l.size, mem, l.load, err);
+	const struct segment code = {
+		.offset = l.offset, .file_size = l.in_file, .gpa = l.load, .size = l.size
+	};
+	rc = segment_load(&code, image, mem, err);
 	if (rc < 0)
 		return rc;
 
