@@ -110,19 +110,44 @@ static int write_cmdline(const char *cmdline, const struct kernel *kernel, const
 	return gmem_write(mem, LAYOUT_CMDLINE, cmdline, len + 1);
 }
 
+/* Whether an unpacked kernel has this text in it. */
+static bool holds_text(
+	const struct kernel *kernel, const struct gmem *mem, const char *text, size_t size)
+{
+	const size_t image_size = kernel->end - LAYOUT_KERNEL;
+	const void *image = gmem_ptr(mem, LAYOUT_KERNEL, image_size);
+	return image && memmem(image, image_size, text, size);
+}
+
 /*
  * Whether an unpacked Linux kernel reads what SETUP_DTB brings (CONFIG_OF_EARLY_FLATTREE): by two
  * names that it looks for, one in arch/x86/kernel/devicetree.c, one in drivers/of/fdt.c.
  */
 static bool reads_fdt(const struct kernel *kernel, const struct gmem *mem)
 {
-	static const char *const names[] = { "intel,ce4100-lapic", "linux,usable-memory-range" };
-	size_t size = kernel->end - LAYOUT_KERNEL;
-	const void *image = gmem_ptr(mem, LAYOUT_KERNEL, size);
-	for (size_t i = 0; image && i < ARRAY_SIZE(names); i++)
-		if (!memmem(image, size, names[i], strlen(names[i]) + 1))
-			return false;
-	return true;
+	static const char lapic[] = "intel,ce4100-lapic", range[] = "linux,usable-memory-range";
+	return holds_text(kernel, mem, lapic, sizeof(lapic)) &&
+	       holds_text(kernel, mem, range, sizeof(range));
+}
+
+/* Whether it can use MCFG (CONFIG_PCI_MMCONFIG): by the name that it gives the window's resource,
+ * with the new word since Linux 6.13. */
+static bool reads_mcfg(const struct kernel *kernel, const struct gmem *mem)
+{
+	return holds_text(kernel, mem, "PCI MMCONFIG ", 13) ||
+	       holds_text(kernel, mem, "PCI ECAM ", 9);
+}
+
+/* Old or small kernels: with ACPI they are up, but without a single device. */
+static void warn_of_mcfg(
+	const struct boot_source *src, const struct kernel *kernel, const struct gmem *mem)
+{
+	char number[24];
+	if (src->no_type1 && src->rsdp && kernel->is_linux && !reads_mcfg(kernel, mem))
+		log_warning(&src->log, "kernel",
+			"'%s' is built without CONFIG_PCI_MMCONFIG and will find no PCI with "
+			"config=ecam; give --pci config=both or config=type1",
+			kernel_name(src, number));
 }
 
 /* A kernel that finds no PCI ends without a word of why. */
@@ -198,6 +223,7 @@ int boot_load(const struct boot_source *src, const struct gmem *mem, struct boot
 	};
 	if (src->fdt)
 		warn_of_fdt(src, &kernel, mem);
+	warn_of_mcfg(src, &kernel, mem);
 	if (kernel.multiboot) {
 		multiboot_hand_over(src, &initrd, mem);
 		ret->argument = LAYOUT_START_INFO;

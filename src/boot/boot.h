@@ -72,6 +72,7 @@ struct boot_source {
 	size_t cmdline_linux; /* so many bytes at its beginning are for Linux alone */
 	const struct e820 *e820;
 	gpa_t rsdp;                   /* 0: no ACPI tables */
+	bool no_type1;                /* PCI is reached through MCFG's window alone */
 	const struct dtb_config *fdt; /* NULL: no device tree; boot_load fills in command line and
 					 initrd */
 	struct log log;

@@ -220,6 +220,7 @@ static int load_guest(struct machine *m, const struct machine_config *config,
 		.cmdline_linux = added,
 		.e820 = &m->e820,
 		.rsdp = rsdp,
+		.no_type1 = m->pci_config == MACHINE_PCI_ECAM,
 		.fdt = config->tables != MACHINE_TABLES_ACPI ? &m->dtb_config : NULL,
 		.log = m->log,
 	};

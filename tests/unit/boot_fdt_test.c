@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Which kernels are handed a device tree, how, and what is said of the others. */
+/* Which kernels are handed a device tree, how, and what is said of the others; and of those that
+ * will find no PCI for want of ports. */
 #include <abi/layout.h>
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>
@@ -27,7 +28,7 @@ static void note_warning(
 }
 
 static int load(const struct gmem *mem, const void *image, size_t size, gpa_t rsdp, bool fdt,
-	struct taken *ret)
+	bool no_type1, struct taken *ret)
 {
 	struct e820 map;
 	struct boot_file initrd = { .fd = -1 };
@@ -45,6 +46,7 @@ static int load(const struct gmem *mem, const void *image, size_t size, gpa_t rs
 		.cmdline = "a b",
 		.e820 = &map,
 		.rsdp = rsdp,
+		.no_type1 = no_type1,
 		.fdt = fdt ? &config : NULL,
 		.log = { note_warning, ret, LACUNA_LOG_WARNING },
 	};
@@ -147,7 +149,7 @@ ParameterizedTest(struct hand_over_case *c, boot_fdt, hand_over)
 	if (linux_elf)
 		make_linux(image, c->kernel >= LINUX_FDT);
 	gpa_t rsdp = c->acpi ? TEST_RSDP : 0;
-	int rc = load(mem, image, elf ? ELF_SIZE : BZ_SIZE, rsdp, c->fdt, &t);
+	int rc = load(mem, image, elf ? ELF_SIZE : BZ_SIZE, rsdp, c->fdt, false, &t);
 	const char *said = t.err ? lacuna_error_message(t.err) : t.warning;
 	cr_expect_eq(rc, c->rc, "%s", said);
 	cr_expect(strstr(said, c->message), "%s", said);
@@ -160,5 +162,41 @@ ParameterizedTest(struct hand_over_case *c, boot_fdt, hand_over)
 		cr_expect_eq(rc == 0 && pvh, t.entry.mode == BOOT_MODE_PROT32);
 	}
 	lacuna_error_free(t.err);
+	gmem_free(mem);
+}
+
+struct mcfg_case {
+	char text[32]; /* in the kernel */
+	bool is_linux, no_type1, acpi;
+	bool warns;
+};
+
+ParameterizedTestParameters(boot_mcfg, warning)
+{
+	static struct mcfg_case c[] = {
+		{ "", true, true, true, true }, { "AMD MMCONFIG area", true, true, true, true },
+		{ "PCI MMCONFIG %04x [bus", true, true, true, false },
+		{ "PCI ECAM %04x [bus", true, true, true, false },
+		{ "", true, false, true, false },
+		{ "", true, true, false, false }, /* goes by the tree, if it can */
+		{ "", false, true, true, false }, /* who knows what others call it */
+	};
+	return CASES(c);
+}
+
+ParameterizedTest(struct mcfg_case *c, boot_mcfg, warning)
+{
+	uint8_t image[ELF_SIZE];
+	struct gmem *mem = ram_new(64 * MIB);
+	struct taken t;
+	elf_make(image, false);
+	if (c->is_linux)
+		make_linux(image, !c->acpi);
+	memcpy(image + ELF_TEXT_AT, c->text, sizeof(c->text));
+	int rc = load(mem, image, ELF_SIZE, c->acpi ? TEST_RSDP : 0, !c->acpi, c->no_type1, &t);
+	cr_expect_eq(rc, 0);
+	cr_expect_eq(strstr(t.warning, "without CONFIG_PCI_MMCONFIG and will find no PCI") != NULL,
+		c->warns, "%s", t.warning);
+	cr_expect(c->warns || !*t.warning, "%s", t.warning);
 	gmem_free(mem);
 }
