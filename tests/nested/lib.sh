@@ -9,7 +9,7 @@ limit=180s
 marker=LACUNA-GUEST-READY
 userland=()
 
-# Sets kernel and initrd. The flavour "small" is the kernel of tools/guest-kernel, patched; use_kernel plain changes that.
+# Sets kernel and initrd. The flavour "small" is the kernel of tools/guest-kernel, patched; use_kernel changes that.
 # "lspci": the archive holds pciutils too; "cpuid": tests/nested/guest/cpuid.c; "devices": further drivers, for `load` in the guest;
 # "userland": those, and each boot has one more disk, with the programs that `userland` runs in the guest.
 guest_files() {
@@ -37,8 +37,17 @@ guest_files() {
 	fi
 }
 
-use_kernel() { # plain|patched
+use_kernel() { # type1|plain|patched
 	kernel=$("$top/tools/guest-kernel" | sed -n "s/^guest-kernel: $1 //p")
+}
+
+# A disk whose first 4 KiB are unlike any other's: sets $disk, and $disk_sum as guests print it of what they have read there.
+marked_disk() {
+	disk=$tmp/disk.img
+	truncate -s 4M "$disk"
+	echo "lacuna" >>"$disk"
+	truncate -s 8M "$disk"
+	disk_sum=$(head -c 4096 "$disk" | sha256sum | cut -c1-16)
 }
 
 guest_command() { # NAME SCENARIO OPTION...: sets the array command
