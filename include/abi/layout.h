@@ -32,6 +32,8 @@
 
 /* Low memory as the boot loaders fill it. Nothing of it is in use once the guest kernel runs, but
  * the ACPI tables. */
+#define LAYOUT_BDA_EBDA    0x40e /* BIOS data, for multiboot alone: segment of the EBDA */
+#define LAYOUT_BDA_MEMORY  0x413 /* likewise: KiB of conventional memory */
 #define LAYOUT_GDT         0x500
 #define LAYOUT_START_INFO  0x6000 /* hvm_start_info (PVH) or multiboot information, and tables */
 #define LAYOUT_ZERO_PAGE   0x7000 /* boot_params (Linux) */
@@ -50,7 +52,7 @@
 /* I/O ports */
 #define LAYOUT_PORT_CMOS        0x70 /* two ports */
 #define LAYOUT_PORT_I8042       0x64
-#define LAYOUT_PORT_EXIT_CODE   0xf4 /* four ports, of which the first takes the code */
+#define LAYOUT_PORT_EXIT_CODE   0xf4  /* four ports, of which the first takes the code */
 #define LAYOUT_PORT_SERIAL      0x3f8 /* eight ports */
 #define LAYOUT_PORT_SLEEP_CTRL  0x600 /* ACPI 6.5, 4.8.3.7 */
 #define LAYOUT_PORT_SLEEP_STS   0x601

@@ -50,8 +50,8 @@ static int load_kernel(const struct boot_source *src, const struct image *image,
 		return multiboot_load(&multiboot, image, mem, ret, err);
 	found = image_describe(image, &hint);
 	return err_set(err, ENOEXEC,
-		"is %s, not a kernel: %s%sa bzImage or a 64-bit x86 ELF file is needed", found,
-		hint ? hint : "", hint ? "; " : "");
+		"is %s, not a kernel: %s%sa bzImage, an x86 ELF file or a multiboot kernel is needed",
+		found, hint ? hint : "", hint ? "; " : "");
 }
 
 static int open_kernel(const struct boot_source *src, struct image *ret, struct lacuna_error **err)

@@ -173,6 +173,19 @@ static void store_modules(
 	store_le32(info + INFO_MODULES_AT, LAYOUT_START_INFO + MODULES_OFFSET);
 }
 
+/*
+ * Where base memory ends, as a PC's BIOS says it: Xen believes the lower of this and mem_lower, and
+ * puts its first code below, or below 0 if it finds nothing here.
+ */
+static void write_bios_data(const struct gmem *mem)
+{
+	uint8_t ebda[2], base_memory[2];
+	store_le16(ebda, LAYOUT_EBDA >> 4);
+	store_le16(base_memory, LAYOUT_EBDA / KIB);
+	gmem_write(mem, LAYOUT_BDA_EBDA, ebda, sizeof(ebda));
+	gmem_write(mem, LAYOUT_BDA_MEMORY, base_memory, sizeof(base_memory));
+}
+
 void multiboot_hand_over(
 	const struct boot_source *src, const struct initrd *initrd, const struct gmem *mem)
 {
@@ -193,4 +206,5 @@ void multiboot_hand_over(
 	store_le32(info + INFO_LOADER_AT, LAYOUT_START_INFO + LOADER_OFFSET);
 	memcpy(info + LOADER_OFFSET, "lacuna", sizeof("lacuna"));
 	gmem_write(mem, LAYOUT_START_INFO, info, sizeof(info));
+	write_bios_data(mem);
 }

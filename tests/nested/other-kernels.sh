@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Kernels of Debian's that are not Linux, as far as they come on a machine without PIT, VGA and BIOS: GNU Mach, entered by multiboot,
-# and memtest86+, which begins as a bzImage does. Neither ends by itself.
+# Kernels of Debian's that are not Linux, as far as they come on a machine without PIT, VGA and BIOS: GNU Mach and Xen, entered by
+# multiboot, and memtest86+, which begins as a bzImage does. None ends by itself.
 . "$(dirname "$0")/../lib.sh"
 . "$top/tests/nested/lib.sh"
 
@@ -34,8 +34,18 @@ if found gnumach; then
 	check "gnumach: a module takes its pages" test $((without - $(free))) -ge $((3000000 / 4096))
 fi
 
+# Its first module is what it would start, which it never comes to; the machine lacks the timer that it wants then.
+if found xen; then
+	cp "$kernel" "$tmp/module"
+	watch xen "PCI: Using MCFG for segment 0000 bus 00-02" --memory 1G --pci buses=3 --initrd "$tmp/module" \
+		--cmdline "xen no-real-mode console=com1 com1=115200,8n1,0x3f8,4 loglvl=all"
+	check "xen: knows who has loaded it" grep -q "^(XEN) Bootloader: lacuna" "$console"
+	check "xen: its command line, less the first word" grep -q "^(XEN) Command line: no-real-mode console=com1 " "$console"
+	check "xen: the memory map" grep -q "^(XEN)  \[0000000000100000, 000000003fffffff\] (usable)" "$console"
+	check "xen: the ACPI tables" grep -q "^(XEN) ACPI: MCFG .*LACUNA" "$console"
+fi
+
 if found memtest; then
-	watch memtest "Memtest86+" --memory 64M --add-cmdline off --cmdline "console=ttyS0,115200"
-	check "memtest: tests" grep -aq "Testing\|Pass" "$console"
+	watch memtest "[Address test, walking ones" --memory 64M --add-cmdline off --cmdline "console=ttyS0,115200"
 fi
 finish

@@ -176,8 +176,7 @@ ParameterizedTestParameters(boot_mcfg, warning)
 	static struct mcfg_case c[] = {
 		{ "", true, true, true, true }, { "AMD MMCONFIG area", true, true, true, true },
 		{ "PCI MMCONFIG %04x [bus", true, true, true, false },
-		{ "PCI ECAM %04x [bus", true, true, true, false },
-		{ "", true, false, true, false },
+		{ "PCI ECAM %04x [bus", true, true, true, false }, { "", true, false, true, false },
 		{ "", true, true, false, false }, /* goes by the tree, if it can */
 		{ "", false, true, true, false }, /* who knows what others call it */
 	};

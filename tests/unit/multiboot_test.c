@@ -373,6 +373,9 @@ Test(multiboot, information)
 	cr_expect_eq(load_le32(info), 0x24d);
 	cr_expect_eq(load_le32(info + 4), 639);
 	cr_expect_eq(load_le32(info + 8), 31 * 1024);
+	gmem_read(mem, 0x40e, text, 7);
+	cr_expect_eq(load_le16(text), 0x9fc0, "the segment of the EBDA");
+	cr_expect_eq(load_le16(text + 5), 639, "the BIOS's word for mem_lower");
 	gmem_read(mem, load_le32(info + 16), text, sizeof(text));
 	cr_expect_str_eq(text, "a b", "words for Linux are for Linux");
 	gmem_read(mem, load_le32(info + 64), text, sizeof(text));
