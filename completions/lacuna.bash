@@ -13,6 +13,8 @@ _lacuna_options() { # COMMAND, or bench-COMMAND
 	case $1 in
 	run) echo "$machine stats-file control verbose" ;;
 	dump) echo "out $machine" ;;
+	bench-boot) echo "kernel initrd cmdline disk net memory cpus marker until repeat count variants compare compare-cmd initcalls timeout program
+		$bench" ;;
 	bench-pci) echo "mechanism buses functions pass scan repeat $bench" ;;
 	bench-start) echo "count kinds memory program vms repeat $bench" ;;
 	esac
@@ -21,10 +23,18 @@ _lacuna_options() { # COMMAND, or bench-COMMAND
 # What may follow an option, or a key of its list: words, keys (with '='), or @file, @folder, @interface.
 _lacuna_value() { # OPTION[.KEY]
 	local end="stdio off pty file= socket= fd= link="
+	case ${form-}/$1 in # `form`: the caller's command, where it matters
+	bench-boot/disk) echo @file && return ;;
+	bench-boot/net) echo "tap=" && return ;;
+	esac
 	case $1 in
 	kernel | initrd | stats-file | control | program | save | against) echo @file ;;
 	out | plot) echo @folder ;;
 	format) echo "table json csv" ;;
+	until) echo "end marker" ;;
+	initcalls) echo "none console log" ;;
+	variants) echo "lacuna lacuna-1bus lacuna-256bus lacuna-type1 lacuna-trap-1bus lacuna-trap-256bus all" ;;
+	compare) echo "qemu-q35 qemu-q35-onebus qemu-microvm qemu-microvm-onebus all none" ;;
 	kinds) echo "library exec floor floor-naive qemu qemu-kernel all none" ;;
 	vms) echo none ;;
 	mechanism) echo "type1 type1-coalesced ecam-trap ecam-4k ecam-large all" ;;
@@ -122,7 +132,7 @@ _lacuna_complete_value() { # OPTION
 
 # Completes an option of a command, or its value.
 _lacuna_complete_option() { # COMMAND, as for _lacuna_options
-	local current=${words[-1]} previous=${words[-2]} option
+	local current=${words[-1]} previous=${words[-2]} option form=$1
 	option=${previous#--}
 	if [[ $current == --*=* ]]; then
 		option=${current%%=*}
@@ -152,7 +162,7 @@ _lacuna_complete() {
 	run | dump) _lacuna_complete_option "$command" ;;
 	bench)
 		if [[ ${#words[@]} -eq 3 ]]; then
-			_lacuna_offer pci start
+			_lacuna_offer boot pci start
 			[[ $current != -* ]] || _lacuna_offer --help
 		else
 			_lacuna_complete_option "bench-${words[2]}"

@@ -95,3 +95,30 @@ valid() { # FILE...: the schema of lacuna bench itself, then each file against i
 		sys.exit("\n".join(wrong) or 0)
 	PYTHON
 }
+
+gone() { # PID...: none of these runs; a dead one that nobody has reaped yet counts as gone
+	local p
+	for p in "$@"; do
+		[ ! -e "/proc/$p" ] || grep -q '^State:.Z' "/proc/$p/status" || return 1
+	done
+}
+
+# interrupted SIGNAL STATUS OPTION...: ends `lacuna bench OPTION...` while a program that it runs, and which has written its own
+# number and those of its children to $tmp/pids as one line, waits.
+interrupted() {
+	local pid pids pids_fd status=0 signal=$1
+	[ -p "$tmp/pids" ] || mkfifo "$tmp/pids"
+	exec {pids_fd}<>"$tmp/pids" # or a read would wait for a writer without end
+	env --default-signal="$signal" "$LACUNA" bench "${@:3}" --save "$tmp/saved.json" >"$tmp/out" 2>"$tmp/err" &
+	pid=$!
+	read -r -t 100 -u "$pids_fd" -a pids
+	exec {pids_fd}>&-
+	kill "-$signal" "$pid"
+	wait "$pid" || status=$?
+	same "SIG$signal: status" "$2" "$status"
+	check "SIG$signal: the program had begun" test "${#pids[@]}" -gt 0
+	check "SIG$signal: no process is left" gone "${pids[@]}"
+	same "SIG$signal: no file is left" "" "$(cd "$tmp" && ls -d saved* 2>/dev/null)"
+	same "SIG$signal: no tracing instance is left" "" "$(ls -d /sys/kernel/tracing/instances/"lacuna-$pid" 2>/dev/null)"
+	same "SIG$signal: nothing is said" "" "$(cat "$tmp/out" "$tmp/err")"
+}

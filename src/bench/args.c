@@ -65,6 +65,13 @@ int option_number(const char *option, const char *text, uint64_t min, uint64_t m
 		(unsigned long long)min, (unsigned long long)max);
 }
 
+int option_program(const char *path, const char **ret)
+{
+	*ret = path;
+	return access(path, X_OK) == 0 ? STATUS_OK
+				       : fail("program: '%s': %s", path, strerror(errno));
+}
+
 static int list_add(
 	struct list *list, const char *option, const char *word, size_t len, uint64_t value)
 {

@@ -13,6 +13,7 @@
 #include "cli/outfile.h"
 
 static const struct bench_command *const commands[] = {
+	&bench_boot,
 	&bench_pci,
 	&bench_start,
 };

@@ -57,6 +57,9 @@ void *must_realloc(void *p, size_t size);
 /* A number for an option. STATUS_OK, or what fail() returned. */
 int option_number(const char *option, const char *text, uint64_t min, uint64_t max, uint64_t *ret);
 
+/* The file of a program that is to be run. As above. */
+int option_program(const char *path, const char **ret);
+
 /* Comma lists: at least one value, none twice. */
 #define LIST_MAX 32
 
@@ -86,6 +89,7 @@ void progress(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void progress_clear(void);
 
 /* The commands. */
+extern const struct bench_command bench_boot;
 extern const struct bench_command bench_pci;
 extern const struct bench_command bench_start;
 

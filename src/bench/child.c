@@ -123,6 +123,19 @@ bool child_find(const char *name, char path[PATH_MAX])
 	return false;
 }
 
+int child_lacuna(const char *program, char path[PATH_MAX], struct why *why)
+{
+	if (program) { /* without a slash it is in this folder, not in PATH */
+		snprintf(path, PATH_MAX, "%s%s", strchr(program, '/') ? "" : "./", program);
+		return 0;
+	}
+	ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - 1);
+	if (n < 0)
+		return why_set(why, "/proc/self/exe: %s", strerror(errno));
+	path[n] = '\0';
+	return 0;
+}
+
 static void close_all(int *fd, size_t count)
 {
 	for (size_t i = 0; i < count; i++)

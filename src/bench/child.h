@@ -77,4 +77,8 @@ int child_run(struct child *c, const struct child_spec *spec, uint64_t timeout_n
 /* The path of a program: @name itself if it has a slash, else what PATH leads to. */
 bool child_find(const char *name, char path[PATH_MAX]);
 
+/* The lacuna to run: @program, as option_program() has taken it, or NULL: this one. -1 after
+ * why_set(). */
+int child_lacuna(const char *program, char path[PATH_MAX], struct why *why);
+
 #endif

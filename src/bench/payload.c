@@ -32,17 +32,28 @@ const uint8_t payload_halt[] = {
 };
 const size_t payload_halt_size = sizeof(payload_halt);
 
-static int make_file(
-	struct payload *p, const char *name, const void *data, size_t size, struct why *why)
+int payload_blank(struct payload *p, const char *name, uint64_t size, struct why *why)
 {
 	p->fd = memfd_create(name, MFD_CLOEXEC);
-	if (p->fd < 0 || pwrite(p->fd, data, size, 0) != (ssize_t)size) {
-		why_set(why, "make a guest: %s", strerror(errno));
+	if (p->fd < 0 || ftruncate(p->fd, (off_t)size) < 0) {
+		why_set(why, "make '%s' in memory: %s", name, strerror(errno));
 		payload_close(p);
 		return -1;
 	}
 	snprintf(p->path, sizeof(p->path), "/proc/%d/fd/%d", getpid(), p->fd);
 	return 0;
+}
+
+static int make_file(
+	struct payload *p, const char *name, const void *data, size_t size, struct why *why)
+{
+	if (payload_blank(p, name, 0, why) < 0)
+		return -1;
+	if (pwrite(p->fd, data, size, 0) == (ssize_t)size)
+		return 0;
+	why_set(why, "make a guest: %s", strerror(errno));
+	payload_close(p);
+	return -1;
 }
 
 int payload_elf(struct payload *p, const uint8_t *code, size_t size, struct why *why)

@@ -30,6 +30,9 @@ int payload_elf(struct payload *p, const uint8_t *code, size_t size, struct why 
 /* Firmware of 64 KiB with the code at the reset vector; at most 16 bytes of it. */
 int payload_firmware(struct payload *p, const uint8_t *code, size_t size, struct why *why);
 
+/* @size bytes of nothing. */
+int payload_blank(struct payload *p, const char *name, uint64_t size, struct why *why);
+
 void payload_close(struct payload *p); /* fd -1: nothing */
 
 #endif

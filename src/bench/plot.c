@@ -33,6 +33,16 @@ static bool has_spread(const struct plot_series *s)
 	return false;
 }
 
+/* Whether the names below the bars would run into each other. */
+static bool is_crowded(const struct plot *p)
+{
+	size_t longest = 0, count = p->count ? p->series[0].count : 0;
+	for (size_t i = 0; i < count; i++)
+		if (longest < strlen(p->series[0].point[i].label))
+			longest = strlen(p->series[0].point[i].label);
+	return (longest + 2) * count > 90;
+}
+
 /* $s0, $s1, ...: lines of x, label, y, low, high. */
 static void put_data(FILE *f, const struct plot *p)
 {
@@ -51,16 +61,18 @@ static void put_data(FILE *f, const struct plot *p)
 	}
 }
 
-/* Bars of one label stand beside each other; their spread in the middle of each. */
+/* Bars of one label stand beside each other, unless they are stacked; their spread in the middle of
+ * each. */
 static void put_bars(FILE *f, const struct plot *p)
 {
-	double width = 0.8 / (double)p->count;
-	fprintf(f,
-		"set boxwidth %.6g\nset style fill solid 0.7 border -1\nset xrange [-0.6:%.6g]\n",
-		width, (double)(p->count ? p->series[0].count : 0) - 0.4);
-	fprintf(f, "set xtics noenhanced\nplot ");
+	double width = p->stacked ? 0.6 : 0.8 / (double)p->count;
+	fprintf(f, "set boxwidth %.6g\nset style fill solid %s border -1\nset xrange [-0.6:%.6g]\n",
+		width, p->stacked ? "1.0" : "0.7",
+		(double)(p->count ? p->series[0].count : 0) - 0.4);
+	fprintf(f, "set xtics noenhanced%s\nplot ", is_crowded(p) ? " rotate by -20" : "");
 	for (size_t i = 0; i < p->count; i++) {
-		double shift = ((double)i - ((double)p->count - 1) / 2) * width;
+		double beside = p->stacked ? 0 : (double)i - ((double)p->count - 1) / 2;
+		double shift = beside * width;
 		fprintf(f, "%s$s%zu using ($1+%.6g):3:xtic(2) with boxes linetype %zu ",
 			i ? ", " : "", i, shift, i + 1);
 		if (p->series[i].name) {

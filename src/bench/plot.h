@@ -26,6 +26,7 @@ struct plot {
 	const char *title, *x_label, *y_label; /* with units */
 	enum plot_kind kind;
 	bool log_x, log_y;
+	bool stacked; /* bars: of one label they stand before each other, the first one behind */
 	size_t count;
 	const struct plot_series *series; /* bars: the labels of the first one are everybody's */
 };

@@ -3,6 +3,7 @@
 #include "bench/process.h"
 
 #include <dirent.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,4 +73,25 @@ bool process_weigh(struct process_weight *ret)
 	ret->fds = entries("/proc/self/fd");
 	ret->threads = entries("/proc/self/task");
 	return f && ret->threads;
+}
+
+double process_weigh_monitor(pid_t pid, uint64_t guest_mib)
+{
+	char line[4352], name[64];
+	double sum = 0, size = 0, guest_kib = (double)guest_mib * 1024;
+	bool memfd = false;
+	snprintf(name, sizeof(name), "/proc/%d/smaps", (int)pid);
+	FILE *f = fopen(name, "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		const char *path = path_of(line);
+		if (path)
+			memfd = !strncmp(path, "/memfd:", strlen("/memfd:"));
+		else if (!strncmp(line, "Size:", strlen("Size:")))
+			size = field(line, "Size:");
+		else if (size < guest_kib)
+			sum += field(line, memfd ? "Pss:" : "Rss:");
+	}
+	if (f)
+		fclose(f);
+	return sum > 0 ? sum : NAN;
 }

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What this process weighs. */
+/* What processes weigh. */
 #ifndef BENCH_PROCESS_H
 #define BENCH_PROCESS_H
 
 #include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
 
 struct process_weight {
 	/* Resident memory but for guest RAM and what is mapped of files: the sum of Rss in
@@ -19,5 +21,10 @@ struct process_weight {
 
 /* False where /proc does not tell. */
 bool process_weigh(struct process_weight *ret);
+
+/* Resident KiB of a monitor that has a guest of @guest_mib of RAM, without that RAM, which are the
+ * mappings of at least that size. What it shares with other programs counts in full; a page of a
+ * memfd that is mapped many times counts once. NAN: /proc does not tell. */
+double process_weigh_monitor(pid_t pid, uint64_t guest_mib);
 
 #endif

@@ -60,11 +60,8 @@ static int set(const char *name, const char *value)
 		return option_number(name, value, 32, 3072, &asked.memory_mib);
 	if (!strcmp(name, "repeat"))
 		return option_number(name, value, 1, 1000, &asked.repeat);
-	if (!strcmp(name, "program")) {
-		asked.program = value;
-		return access(value, X_OK) == 0 ? STATUS_OK
-						: fail("program: '%s': %s", value, strerror(errno));
-	}
+	if (!strcmp(name, "program"))
+		return option_program(value, &asked.program);
 	struct list *list = !strcmp(name, "vms") ? &asked.vms : &asked.kinds;
 	if (!strcmp(value, "none")) {
 		list->count = 0;
@@ -232,17 +229,7 @@ static int open_inputs(struct inputs *in, struct why *why)
 	if (payload_elf(&in->elf, payload_exit, payload_exit_size, why) < 0 ||
 		payload_firmware(&in->firmware, payload_exit, payload_exit_size, why) < 0)
 		return -1;
-	if (asked.program) {
-		snprintf(in->program, sizeof(in->program), "%s", asked.program);
-		if (!strchr(in->program, '/')) /* in this folder, not in PATH */
-			snprintf(in->program, sizeof(in->program), "./%s", asked.program);
-		return 0;
-	}
-	ssize_t n = readlink("/proc/self/exe", in->program, sizeof(in->program) - 1);
-	if (n < 0)
-		return why_set(why, "/proc/self/exe: %s", strerror(errno));
-	in->program[n] = '\0';
-	return 0;
+	return child_lacuna(asked.program, in->program, why);
 }
 
 /* The first round counts for nothing: it fills caches. */

@@ -147,6 +147,9 @@ offers "lacuna doctor "
 offers "lacuna bench start --format c" csv
 offers "lacuna bench start --plot f" folder
 offers "lacuna bench start --save=i" image
+offers "lacuna bench boot --disk i" image
+offers "lacuna bench boot --net ta" tap=
+offers "lacuna run --net ta" tap=
 check "bash: options again after one without a value" grep -qx -- --cpus <(in_bash "lacuna run --verbose ")
 check "bash: options after a value that may be missing" grep -qx -- --cpus <(in_bash "lacuna run --rng ")
 finish
