@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # The figures of a stock boot: 1 vCPU, blk and rng, `console=ttyS0 quiet`, power-on to power-off; and that 256 buses
-# cost no more than one. Counted by lacuna and, once, by the kernel's tracepoints.
+# cost no more than one. Counted by lacuna and, once, by the kernel's tracepoints. Then the gate: none of the exit counts has moved
+# since the baseline.
 . "$(dirname "$0")/../lib.sh"
 . "$top/tests/nested/lib.sh"
 . "$top/tests/bed/count.sh"
+. "$top/tests/baseline/lib.sh"
 guest_files
 truncate -s 64M "$tmp/disk.img"
 
@@ -56,6 +58,14 @@ holds "256 buses: ECAM reads and absent functions, no exit" \
 check "256 buses: exits within 5 % of one bus" jq -en --slurpfile a "$one" --slurpfile b "$stats" \
 	'($a[0].exits.total) as $x | ($b[0].exits.total) as $y | (($x - $y) | fabs) <= 0.05 * $x'
 holds "256 buses: MCFG announces them" '.machine.pci.buses == 256' "$stats"
+
+note_boot boot "$one"
+note_boot boot256 "$stats"
+"$LACUNA" bench pci --repeat 1 --format json >"$tmp/scan.json"
+note_scan "$tmp/scan.json"
+gate "exits of the standard boot are the baseline's" boot
+gate "exits of the standard boot with 256 buses are the baseline's" boot256
+gate "exits of the standard scan are the baseline's" scan
 
 words=initcall_debug
 boot initcall initcall --disk "path=$tmp/disk.img" --rng --pci buses=256

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+# The exit counts that are never to change unnoticed, tests/baseline/exits: lines of a name and a number, or a name, a number, `within` and
+# how far off it may be. Sourced by tests/nested/figures.sh after tests/lib.sh.
+#   note_boot NAME STATISTICS     notes the counts of a boot
+#   note_scan DOCUMENT            those of `lacuna bench pci`
+#   gate NAME SECTION             passes if what was noted of SECTION is the baseline's
+# Times are not in it. What was noted is kept in $LACUNA_SHARE/exits, as a new baseline.
+
+baseline=$top/tests/baseline/exits
+noted=$LACUNA_SHARE/exits
+{
+	sed '/^[^#]/d' "$baseline"
+	echo "guest $(cat "$("$top/tools/guest-kernels" cloud)/version")"
+} >"$noted"
+
+# Returns of a stock boot differ by one or two reads of the serial port's status, as the guest's lines happen to be cut.
+note_boot() {
+	jq -r --arg name "$1" '"\($name).total \(.exits.total) within 6", (.exits.pci_config | to_entries[] |
+		"\($name).pci_config.\(.key) \(.value)")' "$2" >>"$noted"
+}
+
+note_scan() {
+	jq -r '.rows[] | select(has("accesses")) | "scan.\(.mechanism).\(.pass)" as $name |
+		"\($name).accesses \(.accesses)", "\($name).user_exits \(.user_exits)"' "$1" >>"$noted"
+}
+
+gate() {
+	local moved guest
+	guest=$(grep -h '^guest ' "$baseline" "$noted" | uniq)
+	moved=$(awk -v section="$2." '
+		/^#/ || index($1, section) != 1 { next }
+		NR == FNR { want[$1] = $2; within[$1] = $4 + 0; next }
+		{
+			have[$1]
+			if (!($1 in want)) {
+				print $1 ": " $2 ", which the baseline has not"
+				next
+			}
+			off = $2 - want[$1]
+			if (off > within[$1] || -off > within[$1])
+				print $1 ": " want[$1] " -> " $2 (within[$1] ? " (" within[$1] " either way are allowed)" : "")
+		}
+		END {
+			for (name in want)
+				if (!(name in have))
+					print name ": " want[name] " -> not counted any more"
+		}' "$baseline" "$noted" | sort)
+	if [ -z "$moved" ] && grep -q "^$2\." "$noted"; then
+		ok "$1"
+	else
+		[ "$(wc -l <<<"$guest")" = 1 ] || moved+=$'\n'"The guest's kernel is another one, too: ${guest//$'\n'guest/ ->}."
+		not_ok "$1" "${moved:-nothing was counted}" \
+			"If that is meant: cp ${noted#"$top/"} ${baseline#"$top/"}, and say in the commit message why."
+	fi
+}
