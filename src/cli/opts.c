@@ -57,7 +57,8 @@ const struct opt machine_opts[] = {
 	{ "pci", "KEY=VALUE[,...]", NULL,
 		.help = "config=ecam|both|type1 [ecam]: how configuration space is reached\n"
 			"window=auto|memory|trap [auto]: what is behind the ECAM window\n"
-			"large-pages=on|off [on]: a 2 MiB page of it serves two empty buses\n"
+			"large-pages=on|all|off [on]: a 2 MiB page of it serves two empty\n"
+			"buses; all: each two others have one of their own\n"
 			"coalesce=on|off [on]: KVM gathers writes that need no answer at once\n"
 			"buses=auto|1..256 [auto]: how many buses to announce\n"
 			"ports=auto|0..255 [auto]: root ports, each with a bus for 8 devices\n"

@@ -15,6 +15,7 @@
 
 #include "backend/chardev_end.h"
 #include "boot/boot.h"
+#include "pci/ecam.h"
 #include "util/log.h"
 
 #define MACHINE_CPUS_MAX   254 /* every APIC id fits the 8 bits of an IOAPIC or MSI destination */
@@ -77,7 +78,7 @@ struct machine_config {
 	struct {
 		enum machine_pci_config config;
 		enum machine_pci_window window;
-		bool small_pages; /* no large page behind buses without functions */
+		enum ecam_pages pages;
 		bool no_coalesce; /* every write of the guest's returns to the monitor */
 		unsigned buses;   /* 1 to 256; 0: as many as are needed */
 		int ports;        /* 0 to 255; -1: as many as are needed */

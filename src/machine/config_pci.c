@@ -91,9 +91,15 @@ static int parse(const struct keyval *kv, struct machine_config *config, struct 
 {
 	static const char *const configs[] = { "ecam", "both", "type1", NULL };
 	static const char *const windows[] = { "auto", "memory", "trap", NULL };
-	unsigned kind = 0, window = 0, buses = 0;
+	static const char *const pages_words[] = {
+		[ECAM_PAGES_LARGE] = "on",
+		[ECAM_PAGES_ALL_LARGE] = "all",
+		[ECAM_PAGES_SMALL] = "off",
+		NULL,
+	};
+	unsigned kind = 0, window = 0, buses = 0, pages = ECAM_PAGES_LARGE;
 	int pv_bit = -1, ports = PCI_ANY, rc;
-	bool small_pages = false, no_coalesce = false;
+	bool no_coalesce = false;
 	rc = choose(kv, "config", configs, "ecam, both or type1", &kind, err);
 	if (rc == 0)
 		rc = choose(kv, "window", windows, "auto, memory or trap", &window, err);
@@ -104,7 +110,7 @@ static int parse(const struct keyval *kv, struct machine_config *config, struct 
 	if (rc == 0)
 		rc = parse_ports(kv, &ports, err);
 	if (rc == 0)
-		rc = parse_off(kv, "large-pages", &small_pages, err);
+		rc = choose(kv, "large-pages", pages_words, "on, all or off", &pages, err);
 	if (rc == 0)
 		rc = parse_off(kv, "coalesce", &no_coalesce, err);
 	if (rc < 0)
@@ -113,12 +119,14 @@ static int parse(const struct keyval *kv, struct machine_config *config, struct 
 		return err_set(err, EINVAL,
 			"config=type1 has no window; leave window=%s out or take config=both",
 			windows[window]);
-	if (small_pages && (kind == MACHINE_PCI_TYPE1 || window == MACHINE_WINDOW_TRAP))
+	if (pages != ECAM_PAGES_LARGE &&
+		(kind == MACHINE_PCI_TYPE1 || window == MACHINE_WINDOW_TRAP))
 		return err_set(err, EINVAL,
-			"large-pages=off is about a window of memory, which this has not; leave it out");
+			"large-pages=%s is about a window of memory, which this has not; leave it out",
+			pages_words[pages]);
 	config->pci.config = (enum machine_pci_config)kind;
 	config->pci.window = (enum machine_pci_window)window;
-	config->pci.small_pages = small_pages;
+	config->pci.pages = (enum ecam_pages)pages;
 	config->pci.no_coalesce = no_coalesce;
 	config->pci.buses = buses;
 	config->pci.ports = ports;

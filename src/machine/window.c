@@ -18,12 +18,12 @@
 #define PAGE ((uint64_t)4096)
 
 static int map_window(
-	struct machine *m, bool large_pages, unsigned first_slot, struct lacuna_error **err)
+	struct machine *m, enum ecam_pages pages, unsigned first_slot, struct lacuna_error **err)
 {
 	if (!m->vm.readonly_mem)
 		return err_set(err, ENOTSUP,
 			"this VM has no read-only memory slots (KVM_CAP_READONLY_MEM)");
-	int rc = ecam_window_new(m->pci, MAX_ZONES, large_pages, &m->window, err);
+	int rc = ecam_window_new(m->pci, MAX_ZONES, pages, &m->window, err);
 	if (rc < 0)
 		return rc;
 	struct ecam_window *w = m->window;
@@ -61,7 +61,7 @@ int window_new(struct machine *m, const struct machine_config *config, unsigned 
 	if (config->pci.config == MACHINE_PCI_TYPE1 || config->pci.window == MACHINE_WINDOW_TRAP)
 		return 0;
 	struct lacuna_error *why = NULL;
-	int rc = map_window(m, !config->pci.small_pages, slot, &why);
+	int rc = map_window(m, config->pci.pages, slot, &why);
 	if (rc == 0)
 		return 0;
 	unmap_window(m, slot);
@@ -109,7 +109,7 @@ void window_pre_fault(struct machine *m)
 	int rc = 0;
 	for (unsigned i = 0; m->window->large_pages && i < m->window->slot_count && rc == 0; i++) {
 		const struct ecam_slot *s = &m->window->slot[i];
-		if (s->hva == m->window->ones->large)
+		if (s->hva == m->window->ones->large || m->window->pages == ECAM_PAGES_ALL_LARGE)
 			rc = kvm_vcpu_pre_fault(vcpu, s->gpa, s->size);
 	}
 	for (unsigned bdf = 0; bdf < m->pci->config.buses * 256 && rc == 0; bdf++)

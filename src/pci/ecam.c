@@ -4,6 +4,7 @@
 
 #include <abi/layout.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "pci/host.h"
@@ -39,11 +40,11 @@ static bool chunk_has_functions(const struct pci_host *host, unsigned chunk)
 	return false;
 }
 
-/* Whether it is put together page by page. */
-static bool chunk_is_pieces(
+/* Whether it has a place in the mapping, or names the all-ones huge page. */
+static bool chunk_is_mapped(
 	const struct ecam_window *w, const struct pci_host *host, unsigned chunk)
 {
-	return w->small_pages || chunk_has_functions(host, chunk);
+	return w->pages == ECAM_PAGES_SMALL || chunk_has_functions(host, chunk);
 }
 
 /* The first page from @page on, up to @end, that has (or has not) a function. */
@@ -85,11 +86,60 @@ static int map_chunk(struct ecam_window *w, const struct pci_host *host, unsigne
 	return 0;
 }
 
-/* Copies every function's bytes into its live page, which becomes the place where they are kept. */
-static int make_live_pages(struct ecam_window *w, struct pci_host *host, struct lacuna_error **err)
+/* A place for each chunk that is mapped, at the alignment KVM wants for a large page. */
+static int reserve_map(
+	struct ecam_window *w, const struct pci_host *host, struct lacuna_error **err)
+{
+	for (unsigned chunk = 0; chunk < chunk_count(host); chunk++)
+		w->map_size += chunk_is_mapped(w, host, chunk) ? CHUNK : 0;
+	w->map_reserved = w->map_size + CHUNK;
+	void *base = mmap(NULL, w->map_reserved, PROT_NONE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (base == MAP_FAILED)
+		return err_errno(err, "reserve the ECAM window");
+	w->map_base = base;
+	w->map = (uint8_t *)align_up((uintptr_t)base, CHUNK);
+	return 0;
+}
+
+/*
+ * One huge page for the chunk that is mapped at @at; false if there is none to be had. A memfd has
+ * none by itself (shmem_enabled is "never" by default): MADV_COLLAPSE makes one, of a chunk whose
+ * page table is there. mincore() tells: of a single page that was touched, all are in memory.
+ */
+static bool make_huge(const uint8_t *at)
+{
+	unsigned char in_core[CHUNK_PAGES] = { 0 };
+	(void)*(const volatile uint8_t *)at;
+	madvise((void *)(uintptr_t)at, CHUNK, MADV_COLLAPSE);
+	return mincore((void *)(uintptr_t)at, CHUNK, in_core) == 0 && in_core[CHUNK_PAGES - 1] & 1;
+}
+
+/* The mapping is the live file as it is, in huge pages where there are any; all of it ones so far.
+ * What lies past the last bus is never looked at. */
+static int map_whole(struct ecam_window *w, const struct pci_host *host, struct lacuna_error **err)
+{
+	unsigned chunks = (unsigned)(w->map_size / CHUNK), huge = 0;
+	bool last_is_half =
+		page_count(host) % CHUNK_PAGES && chunk_is_mapped(w, host, chunk_count(host) - 1);
+	int rc = map_fixed(w->map, w->map_size, w->live_fd, 0, err);
+	if (rc < 0)
+		return rc;
+	chunks -= last_is_half;
+	for (unsigned i = 0; i < chunks; i++)
+		huge += make_huge(w->map + i * CHUNK);
+	w->large_pages = chunks && huge == chunks;
+	memset(w->live, 0xff, w->live_size);
+	return 0;
+}
+
+/* The file of the live pages and its writable alias. */
+static int make_live_file(
+	struct ecam_window *w, const struct pci_host *host, struct lacuna_error **err)
 {
 	AUTO_CLOSE int fd = memfd_create("lacuna-config", MFD_CLOEXEC);
-	w->live_size = (uint64_t)host->function_count * PAGE;
+	w->live_size = w->pages == ECAM_PAGES_ALL_LARGE ? w->map_size
+							: (uint64_t)host->function_count * PAGE;
 	if (fd < 0 || ftruncate(fd, (off_t)w->live_size) < 0)
 		return err_errno(err, "memory for PCI configuration pages");
 	uint8_t *live = mmap(NULL, w->live_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -97,14 +147,27 @@ static int make_live_pages(struct ecam_window *w, struct pci_host *host, struct 
 		return err_errno(err, "memory for PCI configuration pages");
 	w->live_fd = TAKE_FD(fd);
 	w->live = live;
-	unsigned n = 0;
-	for (unsigned bdf = 0; bdf < page_count(host); bdf++) {
-		struct pci_function *f = host->function[bdf];
-		if (!f)
+	return w->pages == ECAM_PAGES_ALL_LARGE ? map_whole(w, host, err) : 0;
+}
+
+/* Copies every function's bytes into its live page, which becomes the place where they are kept. */
+static void move_functions(struct ecam_window *w, struct pci_host *host)
+{
+	uint64_t next = 0, place = 0; /* in the file: of a live page; of a chunk */
+	for (unsigned chunk = 0; chunk < chunk_count(host); chunk++) {
+		unsigned first = chunk * CHUNK_PAGES;
+		if (!chunk_is_mapped(w, host, chunk))
 			continue;
-		pci_config_move(&f->config, live + (uint64_t)n++ * PAGE, true);
+		for (unsigned page = first; page < chunk_end(host, chunk); page++) {
+			struct pci_function *f = host->function[page];
+			if (w->pages == ECAM_PAGES_ALL_LARGE)
+				next = place + (page - first) * PAGE;
+			if (f)
+				pci_config_move(&f->config, w->live + next, true);
+			next += f ? PAGE : 0;
+		}
+		place += CHUNK;
 	}
-	return 0;
 }
 
 static void add_slot(struct ecam_window *w, unsigned first_page, unsigned end_page, const void *hva)
@@ -116,21 +179,10 @@ static void add_slot(struct ecam_window *w, unsigned first_page, unsigned end_pa
 	};
 }
 
-/* One slot for each run of chunks that are made of pieces, one for each other chunk. */
+/* One slot for each run of chunks that are mapped, one for each other chunk. */
 static int make_slots(struct ecam_window *w, struct pci_host *host, struct lacuna_error **err)
 {
-	unsigned chunks = chunk_count(host), occupied = 0, live = 0;
-	for (unsigned chunk = 0; chunk < chunks; chunk++)
-		occupied += chunk_is_pieces(w, host, chunk);
-	w->map_size = (uint64_t)occupied * CHUNK;
-	w->map_reserved = w->map_size + CHUNK;
-	w->map_base = mmap(NULL, w->map_reserved, PROT_NONE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (w->map_base == MAP_FAILED) {
-		w->map_base = NULL;
-		return err_errno(err, "reserve the ECAM window");
-	}
-	w->map = (uint8_t *)align_up((uintptr_t)w->map_base, CHUNK);
+	unsigned chunks = chunk_count(host), live = 0;
 	w->slot = calloc(chunks, sizeof(*w->slot)); // NOLINT: there is a bus, so chunks > 0
 	if (!w->slot)
 		return err_nomem(err);
@@ -139,8 +191,10 @@ static int make_slots(struct ecam_window *w, struct pci_host *host, struct lacun
 	for (unsigned chunk = 0; chunk < chunks;) {
 		unsigned first = chunk;
 		uint8_t *hva = at;
-		for (; chunk < chunks && chunk_is_pieces(w, host, chunk); chunk++, at += CHUNK) {
-			int rc = map_chunk(w, host, chunk, at, &live, err);
+		for (; chunk < chunks && chunk_is_mapped(w, host, chunk); chunk++, at += CHUNK) {
+			int rc = 0;
+			if (w->pages != ECAM_PAGES_ALL_LARGE)
+				rc = map_chunk(w, host, chunk, at, &live, err);
 			if (rc < 0)
 				return rc;
 		}
@@ -185,20 +239,22 @@ static int make_zones(struct ecam_window *w, const struct pci_host *host, unsign
 	return 0;
 }
 
-int ecam_window_new(struct pci_host *host, unsigned max_zones, bool large_pages,
+int ecam_window_new(struct pci_host *host, unsigned max_zones, enum ecam_pages pages,
 	struct ecam_window **ret, struct lacuna_error **err)
 {
 	struct ecam_window *w = calloc(1, sizeof(*w));
 	if (!w)
 		return err_nomem(err);
 	w->live_fd = -1;
-	w->small_pages = !large_pages;
+	w->pages = pages;
 	bool empty_chunks = false;
 	for (unsigned chunk = 0; chunk < chunk_count(host); chunk++)
-		empty_chunks |= !chunk_is_pieces(w, host, chunk);
+		empty_chunks |= !chunk_is_mapped(w, host, chunk);
 	int rc = ones_get(empty_chunks, &w->ones, err);
 	if (rc == 0)
-		rc = make_live_pages(w, host, err);
+		rc = reserve_map(w, host, err);
+	if (rc == 0)
+		rc = make_live_file(w, host, err);
 	if (rc == 0)
 		rc = make_slots(w, host, err);
 	if (rc == 0)
@@ -207,7 +263,10 @@ int ecam_window_new(struct pci_host *host, unsigned max_zones, bool large_pages,
 		ecam_window_free(w, host);
 		return err_prefix(err, rc, "pci");
 	}
-	w->large_pages = empty_chunks && w->ones->large_is_huge;
+	move_functions(w, host);
+	if (empty_chunks)
+		w->large_pages =
+			w->ones->large_is_huge && (w->large_pages || pages != ECAM_PAGES_ALL_LARGE);
 	*ret = w;
 	return 0;
 }

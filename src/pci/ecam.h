@@ -8,6 +8,9 @@
  *	buses without          memory slots of 2 MiB that all name one all-ones huge page: 256 buses
  *	                       cost one page
  *
+ * With ECAM_PAGES_ALL_LARGE each pair of buses with functions is a huge page of its own, too, live
+ * pages and all ones in their places: 2 MiB more, and one fault in place of up to 512.
+ *
  * This file builds host memory and says which slots and coalesced zones it wants; src/machine/
  * hands them to KVM. The mapping a guest gets is PROT_READ and its slots are read-only; the host
  * writes through an alias of the live pages.
@@ -21,6 +24,13 @@
 
 struct pci_host;
 struct ones;
+
+/* Where huge pages are wanted. */
+enum ecam_pages {
+	ECAM_PAGES_LARGE,     /* behind buses without functions */
+	ECAM_PAGES_ALL_LARGE, /* everywhere */
+	ECAM_PAGES_SMALL,     /* nowhere */
+};
 
 struct ecam_slot {
 	uint64_t gpa, size;
@@ -38,11 +48,11 @@ struct ecam_window {
 	unsigned slot_count;
 	struct ecam_zone *zone;
 	unsigned zone_count;
-	bool small_pages; /* no slot is to have a huge page behind it */
-	bool large_pages; /* the slots of empty buses have a huge page behind them */
+	enum ecam_pages pages; /* what is wanted */
+	bool large_pages;      /* there are huge pages, where they are wanted */
 
 	const struct ones *ones;
-	int live_fd;   /* memfd of the live pages, in order of bdf */
+	int live_fd;   /* memfd of the live pages, in order of bdf; or of all of @map */
 	uint8_t *live; /* writable alias */
 	uint64_t live_size;
 	uint8_t *map; /* mapping of all buses that have functions, 2 MiB chunks */
@@ -53,10 +63,10 @@ struct ecam_window {
 /*
  * Builds the window of @host as it is now and moves each function's configuration bytes into its
  * live page. No function may be added or removed afterwards while the window exists. @max_zones
- * bounds the zones: the largest gaps get one. Without @large_pages, buses without functions are
- * made of 4 KiB pages like the others.
+ * bounds the zones: the largest gaps get one. Where there is no huge page to be had, 4 KiB pages do
+ * the same with more faults.
  */
-int ecam_window_new(struct pci_host *host, unsigned max_zones, bool large_pages,
+int ecam_window_new(struct pci_host *host, unsigned max_zones, enum ecam_pages pages,
 	struct ecam_window **ret, struct lacuna_error **err);
 
 /* Gives the functions their private bytes back. The slots must be gone. */

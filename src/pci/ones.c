@@ -15,10 +15,6 @@
 #include "util/fd.h"
 #include "util/thread.h"
 
-#ifndef MADV_COLLAPSE
-#define MADV_COLLAPSE 25 /* Linux 6.1 */
-#endif
-
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct ones shared = { .fd = -1 };
 static unsigned references;

@@ -10,6 +10,11 @@
 #include <lacuna/error.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/mman.h>
+
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* Linux 6.1 */
+#endif
 
 #define ONES_FILE_FIRST 0x10000u  /* enough for one VM, and soon made */
 #define ONES_FILE_SIZE  0x100000u /* what a bus needs: fewer mappings for each of many VMs */

@@ -196,7 +196,7 @@ ParameterizedTest(struct zone_case *c, window, zones)
 	snprintf(pci, sizeof(pci), "window=trap,buses=%u", c->buses);
 	struct machine *m = make(pci, c->rngs);
 	struct ecam_window *w;
-	cr_assert_eq(ecam_window_new(m->pci, c->max_zones, true, &w, NULL), 0);
+	cr_assert_eq(ecam_window_new(m->pci, c->max_zones, ECAM_PAGES_LARGE, &w, NULL), 0);
 	cr_assert_eq(w->zone_count, c->zones);
 	uint64_t largest = 0;
 	for (unsigned i = 0; i < w->zone_count; i++) {

@@ -70,10 +70,12 @@ ParameterizedTestParameters(config, refused)
 		{ "pci", "window=on", -EINVAL, "auto, memory or trap" },
 		{ "pci", "config=type1,window=memory", -EINVAL, "type1 has no window" },
 		{ "pci", "large-pages=2M", -EINVAL,
-			"large-pages: '2M' is unknown; give on or off" },
+			"large-pages: '2M' is unknown; give on, all or off" },
 		{ "pci", "coalesce=yes", -EINVAL, "coalesce: 'yes' is unknown; give on or off" },
 		{ "pci", "window=trap,large-pages=off", -EINVAL, "leave it out" },
 		{ "pci", "config=type1,large-pages=off", -EINVAL, "leave it out" },
+		{ "pci", "window=trap,large-pages=all", -EINVAL,
+			"large-pages=all is about a window of memory" },
 		{ "pci", "buses=0", -ERANGE, "buses: 0 is out of range; give 1 to 256" },
 		{ "pci", "buses=257", -ERANGE, "buses: 257 is out of range" },
 		{ "pci", "buses=many", -EINVAL, "buses: 'many' is not a number" },
@@ -169,13 +171,17 @@ Test(config, switches_of_pci)
 {
 	struct machine_config c;
 	machine_config_init(&c);
-	cr_expect(!c.pci.small_pages && !c.pci.no_coalesce);
+	cr_expect(c.pci.pages == ECAM_PAGES_LARGE && !c.pci.no_coalesce);
 	cr_assert_eq(machine_config_set(&c, "pci", "large-pages=off,coalesce=off", NULL), 0);
-	cr_expect(c.pci.small_pages && c.pci.no_coalesce);
+	cr_expect(c.pci.pages == ECAM_PAGES_SMALL && c.pci.no_coalesce);
 	machine_config_done(&c);
 	machine_config_init(&c);
 	cr_assert_eq(machine_config_set(&c, "pci", "large-pages=on,coalesce=on", NULL), 0);
-	cr_expect(!c.pci.small_pages && !c.pci.no_coalesce);
+	cr_expect(c.pci.pages == ECAM_PAGES_LARGE && !c.pci.no_coalesce);
+	machine_config_done(&c);
+	machine_config_init(&c);
+	cr_assert_eq(machine_config_set(&c, "pci", "large-pages=all", NULL), 0);
+	cr_expect(c.pci.pages == ECAM_PAGES_ALL_LARGE);
 	machine_config_done(&c);
 }
 

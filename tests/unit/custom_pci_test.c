@@ -605,7 +605,7 @@ Test(custom_pci, nothing_is_lost_when_the_page_moves)
 	struct ecam_window *w;
 	cr_assert_eq(pthread_create(&thread, NULL, set_one_half, NULL), 0);
 	for (unsigned i = 0; i < 500; i++) {
-		cr_assert_eq(ecam_window_new(fx.host, 100, true, &w, NULL), 0);
+		cr_assert_eq(ecam_window_new(fx.host, 100, ECAM_PAGES_LARGE, &w, NULL), 0);
 		ecam_window_free(w, fx.host);
 	}
 	finished = true;

@@ -22,27 +22,37 @@
 struct shape {
 	unsigned buses;
 	unsigned bdf[DEVS]; /* functions besides the host bridge at 0; 0 ends the list */
+	enum ecam_pages pages;
 };
 
 static struct shape shapes[] = {
-	{ 1, { 0 } },
-	{ 1, { 8, 16, 24 } },
-	{ 1, { 1, 2, 3, 4, 5, 6, 7 } }, /* neighbours share a mapping */
-	{ 1, { 255 } },
-	{ 1, { 0x11, 0x80, 0x81, 0xfe } },
-	{ 2, { 8 } },
-	{ 2, { 511 } },
-	{ 3, { 8 } },                     /* half a chunk, empty */
-	{ 3, { 2 * BUS } },               /* half a chunk with a function */
-	{ 3, { 3 * BUS - 1 } },           /* its last page */
-	{ 3, { BUS - 1, BUS, BUS + 1 } }, /* over the end of a bus */
-	{ 4, { 2 * BUS - 1, 2 * BUS } },  /* over the end of a chunk: one slot */
-	{ 7, { 4 * BUS + 3 } },           /* empty, occupied, empty in turn */
-	{ 255, { 8, 254 * BUS + 255 } },
-	{ 256, { 0 } },
-	{ 256, { 8, 16 } },
-	{ 256, { 65535 } },
-	{ 256, { 2 * BUS - 1, 2 * BUS, 100 * BUS + 77, 101 * BUS, 102 * BUS, 128 * BUS, 65534 } },
+	{ 1, { 0 }, ECAM_PAGES_LARGE },
+	{ 1, { 8, 16, 24 }, ECAM_PAGES_LARGE },
+	{ 1, { 1, 2, 3, 4, 5, 6, 7 }, ECAM_PAGES_LARGE }, /* neighbours share a mapping */
+	{ 1, { 255 }, ECAM_PAGES_LARGE },
+	{ 1, { 0x11, 0x80, 0x81, 0xfe }, ECAM_PAGES_LARGE },
+	{ 2, { 8 }, ECAM_PAGES_LARGE },
+	{ 2, { 511 }, ECAM_PAGES_LARGE },
+	{ 3, { 8 }, ECAM_PAGES_LARGE },                     /* half a chunk, empty */
+	{ 3, { 2 * BUS }, ECAM_PAGES_LARGE },               /* half a chunk with a function */
+	{ 3, { 3 * BUS - 1 }, ECAM_PAGES_LARGE },           /* its last page */
+	{ 3, { BUS - 1, BUS, BUS + 1 }, ECAM_PAGES_LARGE }, /* over the end of a bus */
+	{ 4, { 2 * BUS - 1, 2 * BUS }, ECAM_PAGES_LARGE },  /* over the end of a chunk: one slot */
+	{ 7, { 4 * BUS + 3 }, ECAM_PAGES_LARGE },           /* empty, occupied, empty in turn */
+	{ 255, { 8, 254 * BUS + 255 }, ECAM_PAGES_LARGE },
+	{ 256, { 0 }, ECAM_PAGES_LARGE },
+	{ 256, { 8, 16 }, ECAM_PAGES_LARGE },
+	{ 256, { 65535 }, ECAM_PAGES_LARGE },
+	{ 256, { 2 * BUS - 1, 2 * BUS, 100 * BUS + 77, 101 * BUS, 102 * BUS, 128 * BUS, 65534 },
+		ECAM_PAGES_LARGE },
+	{ 1, { 8 }, ECAM_PAGES_ALL_LARGE }, /* half a chunk */
+	{ 2, { 1, 511 }, ECAM_PAGES_ALL_LARGE },
+	{ 3, { 2 * BUS }, ECAM_PAGES_ALL_LARGE },     /* one, and a half */
+	{ 7, { 4 * BUS + 3 }, ECAM_PAGES_ALL_LARGE }, /* half a chunk, empty */
+	{ 7, { 7 * BUS - 1 }, ECAM_PAGES_ALL_LARGE }, /* the same, the rest empty */
+	{ 256, { 8, 16 }, ECAM_PAGES_ALL_LARGE },
+	{ 256, { 2 * BUS - 1, 2 * BUS, 100 * BUS + 77, 101 * BUS, 102 * BUS, 128 * BUS, 65534 },
+		ECAM_PAGES_ALL_LARGE },
 };
 
 struct window {
@@ -62,7 +72,7 @@ static void window_make(struct window *x, const struct shape *s, unsigned max_zo
 		pci_config_set(&d->f.config, PCI_DEVICE_ID, 0x2000 + x->devs, 2);
 		pci_config_set(&d->f.config, PCI_CONFIG_SIZE - 4, 0xfeed0000 + x->devs, 4);
 	}
-	cr_assert_eq(ecam_window_new(x->fx.host, max_zones, true, &x->w, NULL), 0);
+	cr_assert_eq(ecam_window_new(x->fx.host, max_zones, s->pages, &x->w, NULL), 0);
 }
 
 static void window_done(struct window *x)
@@ -120,7 +130,7 @@ ParameterizedTest(struct shape *s, ecam, slots)
 		cr_expect_eq((uintptr_t)slot->hva % ONES_LARGE_SIZE, slot->gpa % ONES_LARGE_SIZE);
 	}
 	cr_expect_eq(at, LAYOUT_ECAM_BASE + (uint64_t)s->buses * LAYOUT_ECAM_BUS_SIZE);
-	cr_expect(!w->large_pages || large);
+	cr_expect(!w->large_pages || large || s->pages == ECAM_PAGES_ALL_LARGE);
 	window_done(&x);
 }
 
@@ -198,7 +208,7 @@ ParameterizedTest(struct shape *s, ecam, writes)
 		cr_expect_eq(cfg_read(&x.fx, s->bdf[i], PCI_INTERRUPT_LINE, 1), 0x11);
 	}
 	/* and a second window can be made of them */
-	cr_assert_eq(ecam_window_new(x.fx.host, 0, true, &x.w, NULL), 0);
+	cr_assert_eq(ecam_window_new(x.fx.host, 0, s->pages, &x.w, NULL), 0);
 	for (unsigned i = 0; i < x.devs; i++)
 		cr_expect_eq(page_of(x.w, s->bdf[i])[PCI_INTERRUPT_LINE], 0x11);
 	window_done(&x);
@@ -216,14 +226,19 @@ static bool writable(int pipe_fd[2], const void *at)
 	return false;
 }
 
-Test(ecam, pages_are_read_only)
+ParameterizedTestParameters(ecam, pages_are_read_only)
+{
+	return ROWS(shapes);
+}
+
+ParameterizedTest(struct shape *s, ecam, pages_are_read_only)
 {
 	struct window x;
 	int fd[2];
 	char byte;
 	cr_assert_eq(pipe(fd), 0);
-	window_make(&x, &shapes[ARRAY_SIZE(shapes) - 1], ANY_ZONES);
-	for (unsigned bdf = 0; bdf < 256 * BUS; bdf++)
+	window_make(&x, s, ANY_ZONES);
+	for (unsigned bdf = 0; bdf < s->buses * BUS; bdf++)
 		if (x.fx.host->function[bdf] || bdf % 61 == 0)
 			cr_assert(!writable(fd, page_of(x.w, bdf)), "page 0x%x", bdf);
 	cr_expect(writable(fd, &byte)); /* the question makes sense */
@@ -284,7 +299,7 @@ ParameterizedTestParameters(ecam, zone_limit)
 ParameterizedTest(struct limit_case *c, ecam, zone_limit)
 {
 	struct window x;
-	static const struct shape shape = { 1, { 10, 12, 112, 116 } };
+	static const struct shape shape = { 1, { 10, 12, 112, 116 }, ECAM_PAGES_LARGE };
 	window_make(&x, &shape, c->max);
 	uint64_t smallest = UINT64_MAX;
 	for (unsigned i = 0; i < x.w->zone_count; i++)
@@ -320,7 +335,7 @@ Test(ecam, small_pages)
 	uint8_t ones[PAGE];
 	memset(ones, 0xff, sizeof(ones));
 	fixture_init(&fx, 7);
-	cr_assert_eq(ecam_window_new(fx.host, ANY_ZONES, false, &w, NULL), 0);
+	cr_assert_eq(ecam_window_new(fx.host, ANY_ZONES, ECAM_PAGES_SMALL, &w, NULL), 0);
 	cr_expect_eq(w->slot_count, 1);
 	cr_expect_eq(w->slot[0].size, (uint64_t)7 * BUS * PAGE);
 	cr_expect(!w->large_pages);
@@ -331,6 +346,43 @@ Test(ecam, small_pages)
 	fixture_done(&fx);
 }
 
+/* KiB of the mapping at @at that page tables map by huge pages (proc.rst, smaps). */
+static unsigned long huge_kib(const void *at)
+{
+	static const char field[] = "ShmemPmdMapped:";
+	char line[512];
+	unsigned long kib = 0;
+	bool inside = false;
+	FILE *f = fopen("/proc/self/smaps", "re");
+	cr_assert_not_null(f);
+	while (fgets(line, sizeof(line), f)) {
+		char *end;
+		unsigned long low = strtoul(line, &end, 16);
+		if (*end == '-')
+			inside = low == (uintptr_t)at;
+		else if (inside && !strncmp(line, field, strlen(field)))
+			kib = strtoul(line + strlen(field), NULL, 10);
+	}
+	fclose(f);
+	return kib;
+}
+
+/* Where it says so, the chunk with functions is a huge page in the mapping that KVM looks at. */
+Test(ecam, all_large)
+{
+	struct window x;
+	static const struct shape shape = { 4, { 8, 511 }, ECAM_PAGES_ALL_LARGE };
+	window_make(&x, &shape, ANY_ZONES);
+	cr_expect_eq(x.w->slot_count, 2);
+	cr_expect_eq(x.w->slot[0].size, ONES_LARGE_SIZE);
+	cr_expect_eq((uintptr_t)x.w->slot[0].hva % ONES_LARGE_SIZE, 0);
+	if (x.w->large_pages)
+		cr_expect_eq(huge_kib(x.w->slot[0].hva), ONES_LARGE_SIZE / 1024);
+	else
+		cr_log_warn("this host makes no huge page of a memfd");
+	window_done(&x);
+}
+
 Test(ecam, full_bus)
 {
 	struct pci_fixture fx;
@@ -338,7 +390,7 @@ Test(ecam, full_bus)
 	struct pci_function *f = calloc(255, sizeof(*f));
 	fixture_init(&fx, 1);
 	fill(&fx, f, 255, 1);
-	cr_assert_eq(ecam_window_new(fx.host, ANY_ZONES, true, &w, NULL), 0);
+	cr_assert_eq(ecam_window_new(fx.host, ANY_ZONES, ECAM_PAGES_LARGE, &w, NULL), 0);
 	cr_expect_eq(w->zone_count, 0);
 	cr_expect_eq(w->slot_count, 1);
 	cr_expect(!w->large_pages);
@@ -377,7 +429,7 @@ Test(ecam, too_many_mappings, .timeout = 60)
 	struct pci_function *f = calloc(COUNT, sizeof(*f));
 	fixture_init(&fx, 256);
 	fill(&fx, f, COUNT, 2);
-	int rc = ecam_window_new(fx.host, 960, true, &w, &err);
+	int rc = ecam_window_new(fx.host, 960, ECAM_PAGES_LARGE, &w, &err);
 	if (max_map_count() < 65536) {
 		cr_expect_eq(rc, -ENOMEM);
 		cr_expect(err && strstr(lacuna_error_message(err), "vm.max_map_count"));
@@ -473,7 +525,7 @@ Test(ecam, ones_from_many_threads)
 Test(ecam, two_windows)
 {
 	struct window x[2];
-	static const struct shape shape = { 4, { 8 } };
+	static const struct shape shape = { 4, { 8 }, ECAM_PAGES_LARGE };
 	for (unsigned i = 0; i < 2; i++)
 		window_make(&x[i], &shape, ANY_ZONES);
 	cr_expect_eq(page_of(x[0].w, 3 * BUS), page_of(x[1].w, 3 * BUS));
