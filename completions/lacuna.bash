@@ -37,7 +37,7 @@ _lacuna_value() { # OPTION[.KEY]
 	compare) echo "qemu-q35 qemu-q35-onebus qemu-microvm qemu-microvm-onebus all none" ;;
 	kinds) echo "library exec floor floor-naive qemu qemu-kernel all none" ;;
 	vms) echo none ;;
-	mechanism) echo "type1 type1-coalesced ecam-trap ecam-4k ecam-large all" ;;
+	mechanism) echo "type1 type1-coalesced ecam-trap ecam-4k ecam-mixed ecam-large all" ;;
 	pass) echo "cold warm all" ;;
 	scan) echo "all linux" ;;
 	kernel-cache) echo "off @folder" ;;
@@ -61,7 +61,8 @@ _lacuna_value() { # OPTION[.KEY]
 	tables) echo "acpi fdt both" ;;
 	serial) echo "$end" ;;
 	console) echo "$end name= bus=" ;;
-	*.large-pages | *.coalesce | *.readonly | *.direct | *.deflate-on-oom | *.reporting) echo "on off" ;;
+	pci.large-pages) echo "on all off" ;;
+	*.coalesce | *.readonly | *.direct | *.deflate-on-oom | *.reporting) echo "on off" ;;
 	*.path | *.file | *.socket | *.link | *.passt) echo @file ;;
 	verbose) return 1 ;;
 	*) ;; # a number, a size, a text

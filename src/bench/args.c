@@ -101,27 +101,35 @@ int option_numbers(
 	}
 }
 
+/* Its number, or that of the NULL. */
+static size_t find_word(const char *const *words, const char *word, size_t len)
+{
+	size_t i = 0;
+	while (words[i] && (strncmp(words[i], word, len) || words[i][len]))
+		i++;
+	return i;
+}
+
 static int unknown_word(const char *option, const char *word, size_t len, const char *const *words)
 {
 	char known[256] = "";
+	const char *all = words[find_word(words, "all", 3)] ? "" : ", all";
 	for (size_t at = 0; *words && at < sizeof(known); words++)
 		at += (size_t)snprintf(
 			known + at, sizeof(known) - at, "%s%s", at ? ", " : "", *words);
-	return fail("%s: '%.*s' is none of: %s, all", option, (int)len, word, known);
+	return fail("%s: '%.*s' is none of: %s%s", option, (int)len, word, known, all);
 }
 
 int option_words(const char *option, const char *text, const char *const *words, struct list *ret)
 {
 	*ret = (struct list){ 0 };
-	if (!strcmp(text, "all")) {
+	if (!strcmp(text, "all") && !words[find_word(words, "all", 3)]) {
 		while (words[ret->count])
 			ret->value[ret->count] = ret->count, ret->count++;
 		return STATUS_OK;
 	}
 	for (;;) {
-		size_t len = strcspn(text, ","), i = 0;
-		while (words[i] && (strncmp(words[i], text, len) || words[i][len]))
-			i++;
+		size_t len = strcspn(text, ","), i = find_word(words, text, len);
 		if (!words[i])
 			return unknown_word(option, text, len, words);
 		int status = list_add(ret, option, text, len, i);

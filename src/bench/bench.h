@@ -71,7 +71,8 @@ struct list {
 int option_numbers(
 	const char *option, const char *text, uint64_t min, uint64_t max, struct list *ret);
 
-/* Values are numbers of @words, which NULL ends; "all" stands for all of them, in that order. */
+/* Values are numbers of @words, which NULL ends; "all", unless it is one of them, stands for all of
+ * them, in that order. */
 int option_words(const char *option, const char *text, const char *const *words, struct list *ret);
 
 /* The values as an array: numbers, or with @words the words they stand for. */

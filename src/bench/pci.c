@@ -17,7 +17,7 @@
 #define REPEAT_MAX 1000
 
 static const char *const mechanism_names[] = { "type1", "type1-coalesced", "ecam-trap", "ecam-4k",
-	"ecam-large", NULL };
+	"ecam-mixed", "ecam-large", NULL };
 static_assert(sizeof(mechanism_names) / sizeof(mechanism_names[0]) == SCAN_MECHANISMS + 1,
 	"a name for each");
 
@@ -31,23 +31,23 @@ static struct {
 	struct list mechanisms, buses, functions, passes, scans;
 	uint64_t repeat;
 } asked = {
-	.mechanisms = { 5, { 0, 1, 2, 3, 4 } },
+	.mechanisms = { 6, { 0, 1, 2, 3, 4, 5 } },
 	.buses = { 1, { 16 } },
 	.functions = { 1, { 8 } },
 	.passes = { 2, { COLD, WARM } },
-	.scans = { 1, { LINUX_ORDER } },
+	.scans = { 2, { ALL, LINUX_ORDER } },
 	.repeat = 5,
 };
 
 static const struct opt opts[] = {
 	{ "mechanism", "LIST", "all",
 		.help = "how configuration space is reached: type1, type1-coalesced, ecam-trap,\n"
-			"ecam-4k, ecam-large" },
+			"ecam-4k, ecam-mixed, ecam-large" },
 	{ "buses", "LIST", "16", .help = "buses of the machine, 1 to 256" },
 	{ "functions", "LIST", "8",
 		.help = "functions of the machine, the host bridge included, 1 to 2000" },
 	{ "pass", "LIST", "all", .help = "cold: the first scan; warm: the one after it" },
-	{ "scan", "LIST", "linux",
+	{ "scan", "LIST", "all,linux",
 		.help = "all: every function of every bus; linux: in the order that Linux uses" },
 	{ "repeat", "N", "5", .help = "rounds" },
 	{ 0 },
@@ -223,8 +223,9 @@ static void add_speed(json_t *document, const struct scan *scan,
 	if (!is_asked(&asked.mechanisms, fast) || !is_asked(&asked.mechanisms, slow) ||
 		!is_asked(&asked.passes, pass))
 		return;
-	snprintf(name, sizeof(name), "%u buses, %s: %s faster than %s", scan->buses,
-		pass_names[pass], mechanism_names[fast], mechanism_names[slow]);
+	snprintf(name, sizeof(name), "%u buses, scan %s, %s: %s faster than %s", scan->buses,
+		scan_names[scan->all ? ALL : LINUX_ORDER], pass_names[pass], mechanism_names[fast],
+		mechanism_names[slow]);
 	double value =
 		m[fast].failed || m[slow].failed
 			? NAN
@@ -236,18 +237,20 @@ static void add_figures(
 	json_t *document, const struct scan *scan, const struct measured m[SCAN_MECHANISMS])
 {
 	char name[128];
+	const char *order = scan_names[scan->all ? ALL : LINUX_ORDER];
 	add_speed(document, scan, m, SCAN_ECAM_LARGE, SCAN_ECAM_TRAP, COLD, 100);
 	add_speed(document, scan, m, SCAN_ECAM_LARGE, SCAN_TYPE1, COLD, 200);
 	add_speed(document, scan, m, SCAN_ECAM_4K, SCAN_ECAM_TRAP, WARM, 100);
 	const struct measured *large = &m[SCAN_ECAM_LARGE];
 	if (!is_asked(&asked.mechanisms, SCAN_ECAM_LARGE) || !is_asked(&asked.passes, COLD))
 		return;
-	snprintf(name, sizeof(name), "%u buses, cold: ecam-large, returns to userspace",
-		scan->buses);
+	snprintf(name, sizeof(name), "%u buses, scan %s, cold: ecam-large, returns to userspace",
+		scan->buses, order);
 	result_figure(document, name, large->failed ? NAN : (double)large->pass[COLD].user_exits,
 		"", false, 0);
+	snprintf(name, sizeof(name), "256 buses, scan %s, cold: ecam-large, faults", order);
 	if (scan->buses == 256)
-		result_figure(document, "256 buses, cold: ecam-large, faults",
+		result_figure(document, name,
 			large->failed ? NAN : median(&large->pass[COLD].faults), "", false, 140);
 }
 
@@ -263,7 +266,8 @@ static json_t *settings(void)
 
 /* --- the command --- */
 
-/* The goals are about many buses and few functions. */
+/* The goals are about many buses, few functions and every place for one: a bus is 256 accesses
+ * then, and 32 in the order of Linux, by which its share of a fault is divided. */
 static bool has_figures(const struct scan *scan, uint64_t order)
 {
 	uint64_t most = 0;
@@ -271,7 +275,7 @@ static bool has_figures(const struct scan *scan, uint64_t order)
 		if (most < asked.buses.value[i])
 			most = asked.buses.value[i];
 	return scan->buses == most && scan->functions == asked.functions.value[0] &&
-	       order == asked.scans.value[0];
+	       order == (is_asked(&asked.scans, ALL) ? ALL : LINUX_ORDER);
 }
 
 static int measure_one(

@@ -84,7 +84,8 @@ static int configure(struct session *s, const struct scan *scan, enum scan_mecha
 		[SCAN_TYPE1_COALESCED] = "config=both,window=trap",
 		[SCAN_ECAM_TRAP] = "config=ecam,window=trap",
 		[SCAN_ECAM_4K] = "config=ecam,window=memory,large-pages=off",
-		[SCAN_ECAM_LARGE] = "config=ecam,window=memory",
+		[SCAN_ECAM_MIXED] = "config=ecam,window=memory",
+		[SCAN_ECAM_LARGE] = "config=ecam,window=memory,large-pages=all",
 	};
 	char pci[80], cmdline[120];
 	snprintf(pci, sizeof(pci), "%s,buses=%u", options[mechanism], scan->buses);
@@ -120,8 +121,10 @@ static int check_machine(struct session *s, const struct scan *scan, enum scan_m
 			scan->functions, stats.pci_functions);
 	/* Two buses share a large page; ports lead to the buses from 1 on. */
 	unsigned last = ports_for(devices_for(scan->functions));
-	if (mechanism == SCAN_ECAM_LARGE && scan->buses > last / 2 * 2 + 2 &&
-		!stats.pci_large_pages)
+	bool could = mechanism == SCAN_ECAM_MIXED   ? scan->buses > last / 2 * 2 + 2
+		     : mechanism == SCAN_ECAM_LARGE ? scan->buses > 1
+						    : false;
+	if (could && !stats.pci_large_pages)
 		return why_set(s->why, "this host has no large page for the window");
 	return 0;
 }

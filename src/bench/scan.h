@@ -12,7 +12,8 @@ enum scan_mechanism {
 	SCAN_TYPE1_COALESCED, /* KVM gathers writes to the address port */
 	SCAN_ECAM_TRAP,       /* the window is the monitor's */
 	SCAN_ECAM_4K,         /* the window is memory, all of it 4 KiB pages */
-	SCAN_ECAM_LARGE,      /* large pages where no functions are */
+	SCAN_ECAM_MIXED, /* large pages where no functions are, as a machine has it by itself */
+	SCAN_ECAM_LARGE, /* large pages everywhere */
 	SCAN_MECHANISMS
 };
 

@@ -20,7 +20,7 @@ note_boot() {
 }
 
 note_scan() {
-	jq -r '.rows[] | select(has("accesses")) | "scan.\(.mechanism).\(.pass)" as $name |
+	jq -r '.rows[] | select(has("accesses")) | "scan.\(.scan).\(.mechanism).\(.pass)" as $name |
 		"\($name).accesses \(.accesses)", "\($name).user_exits \(.user_exits)"' "$1" >>"$noted"
 }
 

@@ -14,13 +14,13 @@ done
 same "the manual page has every option" "" "$("$LACUNA" help bench pci | grep -oE '^  --[a-z-]+' | tr -d ' ' |
 	while read -r o; do grep -qF -e "*$o*" "$top/man/lacuna-bench.1.scd" || echo "$o"; done)"
 same "help: no line ends with a blank" "" "$("$LACUNA" help bench pci | grep ' $')"
-refused "unknown mechanism" "mechanism: 'type2' is none of: type1, type1-coalesced, ecam-trap, ecam-4k, ecam-large, all" \
+refused "unknown mechanism" "mechanism: 'type2' is none of: type1, type1-coalesced, ecam-trap, ecam-4k, ecam-mixed, ecam-large, all" \
 	"$LACUNA" bench pci --mechanism type1,type2
 refused "no bus" "buses: '0' is not a number from 1 to 256" "$LACUNA" bench pci --buses 0
 refused "too many buses" "buses: '257' is not a number from 1 to 256" "$LACUNA" bench pci --buses 1,257
 refused "no function" "functions: '0' is not a number from 1 to 2000" "$LACUNA" bench pci --functions 0
 refused "unknown pass" "pass: 'hot' is none of: cold, warm, all" "$LACUNA" bench pci --pass hot
-refused "unknown scan" "scan: 'bsd' is none of: all, linux, all" "$LACUNA" bench pci --scan bsd
+refused "unknown scan" "scan: 'bsd' is none of: all, linux$" "$LACUNA" bench pci --scan bsd
 refused "no round" "repeat: '0' is not a number from 1 to 1000" "$LACUNA" bench pci --repeat 0
 refused "an option of start" "unknown option '--vms'; see 'lacuna help bench pci'" "$LACUNA" bench pci --vms 1
 
@@ -36,9 +36,9 @@ same "status" 0 "$status"
 same "nothing on stderr" "" "$(cat "$tmp/err")"
 check "the schema holds" valid "$result"
 check "what is saved is what is printed" cmp "$result" "$tmp/saved.json"
-holds "a row for each combination" '.rows | length == 40 and (map([.mechanism, .functions, .pass, .scan]) | unique | length == 40)' "$result"
+holds "a row for each combination" '.rows | length == 48 and (map([.mechanism, .functions, .pass, .scan]) | unique | length == 48)' "$result"
 holds "all of them are measured" '[.rows[] | has("not_available")] | any | not' "$result"
-holds "settings" '.settings == {"mechanism": ["type1", "type1-coalesced", "ecam-trap", "ecam-4k", "ecam-large"], "buses": [1],
+holds "settings" '.settings == {"mechanism": ["type1", "type1-coalesced", "ecam-trap", "ecam-4k", "ecam-mixed", "ecam-large"], "buses": [1],
 	"functions": [1, 3], "pass": ["cold", "warm"], "scan": ["all", "linux"], "repeat": 1, "memory": "64M"}' "$result"
 # each slot once, or each function; two more reads of a function that is there, or one
 holds "accesses" '[.rows[] | .accesses == if .scan == "linux" then 32 + 2 * .functions else 256 + .functions end] | all' "$result"
@@ -49,26 +49,28 @@ holds "machines that differ have others" '[.rows[].checksum] | unique | length =
 holds "times" '[.rows[] | .total_ns.count == 1 and .total_ns.p50 > 0 and (.mean_ns.p50 * .accesses / .total_ns.p50 - 1 | fabs) < 1e-6 and
 	.ns_per_access.p50 > 0 and .ns_per_access.p50 <= .ns_per_access.p99 and .ns_per_access.p99 <= .ns_per_access.max] | all' "$result"
 holds "ratios, but for what they are to" '[.rows[] | has("faster_than_trap") == (.mechanism != "ecam-trap")] | all' "$result"
-holds "figures" '[.figures[].name] == ["1 buses, cold: ecam-large faster than ecam-trap", "1 buses, cold: ecam-large faster than type1",
-	"1 buses, warm: ecam-4k faster than ecam-trap", "1 buses, cold: ecam-large, returns to userspace"] and
+holds "figures" '[.figures[].name] == ["1 buses, scan all, cold: ecam-large faster than ecam-trap", "1 buses, scan all, cold: ecam-large faster than type1",
+	"1 buses, scan all, warm: ecam-4k faster than ecam-trap", "1 buses, scan all, cold: ecam-large, returns to userspace"] and
 	.figures[3].met == true' "$result"
 
 # --- what is asked for, and no more
-bench --buses 256 --mechanism ecam-large --pass cold --repeat 1 --format json >"$result"
+bench --buses 1 --functions 1 --mechanism ecam-large --pass cold --scan all --repeat 1 --format json >"$result"
+holds "scan all is one of them, not both" '.settings.scan == ["all"] and (.rows | length == 1 and .[0].accesses == 257)' "$result"
+bench --buses 256 --mechanism ecam-large --pass cold --scan linux --repeat 1 --format json >"$result"
 check "256 buses: the schema holds" valid "$result"
 holds "256 buses: one row" '.rows | length == 1 and .[0].accesses == 8192 + 16 and .[0].user_exits == 0 and .[0].pass == "cold"' "$result"
 holds "256 buses: faults are judged" '.figures | map(.goal) == [0, 140]' "$result"
 
 # --- what can't be had
-bench --buses 1 --functions 64,33 --mechanism ecam-large --pass cold --repeat 1 --format json >"$result"
+bench --buses 1 --functions 64,33 --mechanism ecam-large --pass cold --scan linux --repeat 1 --format json >"$result"
 check "no such machine: the schema holds" valid "$result"
 holds "no such machine: the rows say so" '(.rows[0].not_available | test("buses")) and (.rows[1].not_available | test("buses"))' "$result"
-bench --buses 32 --functions 256,33 --mechanism ecam-large --pass cold --repeat 1 --format json >"$result"
+bench --buses 32 --functions 256,33 --mechanism ecam-large --pass cold --scan linux --repeat 1 --format json >"$result"
 holds "functions behind ports: found, but where their number can't be" '(.rows[0] | has("not_available") | not) and
 	.rows[1].not_available == "no machine has 33 functions: the next one has 34"' "$result"
 
 # --- counts are compared exactly
-few=(--buses 1 --functions 1 --mechanism type1-coalesced --pass cold --repeat 1)
+few=(--buses 1 --functions 1 --mechanism type1-coalesced --pass cold --scan linux --repeat 1)
 bench "${few[@]}" --save "$tmp/saved.json" >"$tmp/table"
 check "table" grep -qE '^type1-coalesced +1 +1 +linux +cold +34 +34 ' "$tmp/table"
 jq '.rows[0].user_exits = 35 | .rows[0].total_ns |= (.iqr = 1e15)' "$tmp/saved.json" >"$tmp/earlier.json"
@@ -85,7 +87,7 @@ PYTHON
 
 # --- the chart
 if command -v gnuplot >/dev/null; then
-	bench --buses 1 --functions 1 --mechanism ecam-trap,ecam-large --repeat 1 --plot "$tmp/plots" >/dev/null
+	bench --buses 1 --functions 1 --mechanism ecam-trap,ecam-large --scan linux --repeat 1 --plot "$tmp/plots" >/dev/null
 	same "plot: the chart, and nothing else" "pci.png pci.svg" "$(cd "$tmp/plots" && echo *)"
 	for text in "One access of a PCI scan: 1 buses, 1 functions, scan linux" "ecam-trap" "ecam-large" "cold" "warm"; do
 		check "plot: says '$text'" grep -qF "$text" "$tmp/plots/pci.svg"
