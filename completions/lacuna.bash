@@ -7,7 +7,7 @@
 
 # What `lacuna help COMMAND` lists.
 _lacuna_options() { # COMMAND, or bench-COMMAND
-	local bench="format save against plot"
+	local bench="format save against plot from"
 	local machine="kernel kernel-unpack kernel-cache initrd cmdline add-cmdline cpus memory hugepages disk net balloon pmem rng vsock pci tables serial
 		console marker timeout"
 	case $1 in
@@ -16,6 +16,7 @@ _lacuna_options() { # COMMAND, or bench-COMMAND
 	bench-boot) echo "kernel initrd cmdline disk net memory cpus marker until repeat count variants compare compare-cmd initcalls timeout program
 		$bench" ;;
 	bench-pci) echo "mechanism buses functions pass scan repeat $bench" ;;
+	bench-io) echo "kernel initrd userland cmdline workloads monitors program repeat seconds idle memory direct folder $bench" ;;
 	bench-start) echo "count kinds memory program vms repeat $bench" ;;
 	esac
 }
@@ -28,13 +29,15 @@ _lacuna_value() { # OPTION[.KEY]
 	bench-boot/net) echo "tap=" && return ;;
 	esac
 	case $1 in
-	kernel | initrd | stats-file | control | program | save | against) echo @file ;;
-	out | plot) echo @folder ;;
+	kernel | initrd | userland | stats-file | control | program | save | against | from) echo @file ;;
+	out | plot | folder) echo @folder ;;
 	format) echo "table json csv" ;;
 	until) echo "end marker" ;;
 	initcalls) echo "none console log" ;;
 	variants) echo "lacuna lacuna-1bus lacuna-256bus lacuna-type1 lacuna-trap-1bus lacuna-trap-256bus all" ;;
 	compare) echo "qemu-q35 qemu-q35-onebus qemu-microvm qemu-microvm-onebus all none" ;;
+	workloads) echo "randread-4k-qd1 randread-4k-qd32 read-128k-qd8 send receive all" ;;
+	monitors) echo "lacuna qemu all" ;;
 	kinds) echo "library exec floor floor-naive qemu qemu-kernel all none" ;;
 	vms) echo none ;;
 	mechanism) echo "type1 type1-coalesced ecam-trap ecam-4k ecam-mixed ecam-large all" ;;
@@ -42,7 +45,7 @@ _lacuna_value() { # OPTION[.KEY]
 	scan) echo "all linux" ;;
 	kernel-cache) echo "off @folder" ;;
 	kernel-unpack) echo "auto host guest" ;;
-	add-cmdline | hugepages) echo "on off" ;;
+	add-cmdline | hugepages | direct) echo "on off" ;;
 	disk) echo "path= fd= readonly= serial= direct= cache= queues= iops= bw= aio= bus=" ;;
 	disk.cache) echo "writeback writethrough" ;;
 	disk.aio) echo "auto io_uring threads" ;;
@@ -163,7 +166,7 @@ _lacuna_complete() {
 	run | dump) _lacuna_complete_option "$command" ;;
 	bench)
 		if [[ ${#words[@]} -eq 3 ]]; then
-			_lacuna_offer boot pci start
+			_lacuna_offer boot pci start io
 			[[ $current != -* ]] || _lacuna_offer --help
 		else
 			_lacuna_complete_option "bench-${words[2]}"

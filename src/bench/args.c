@@ -151,7 +151,7 @@ json_t *list_json(const struct list *list, const char *const *words)
 /* --- rounds --- */
 
 /* splitmix64 */
-static uint64_t scramble(uint64_t *state)
+uint64_t random_next(uint64_t *state)
 {
 	uint64_t z = *state += 0x9e3779b97f4a7c15;
 	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
@@ -163,7 +163,7 @@ void round_order(uint64_t round, size_t count, size_t *ret_order)
 {
 	uint64_t state = round;
 	for (size_t i = 0; i < count; i++) {
-		size_t at = scramble(&state) % (i + 1);
+		size_t at = random_next(&state) % (i + 1);
 		ret_order[i] = ret_order[at];
 		ret_order[at] = i;
 	}

@@ -16,6 +16,7 @@ static const struct bench_command *const commands[] = {
 	&bench_boot,
 	&bench_pci,
 	&bench_start,
+	&bench_io,
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
@@ -26,6 +27,8 @@ static const struct opt shared_opts[] = {
 		.help = "compare with the result that --save wrote to FILE, and say what is\n"
 			"worse beyond noise; on stderr, unless the format is table" },
 	{ "plot", "DIR", "none", .help = "draw charts there, as SVG and PNG, with gnuplot" },
+	{ "from", "FILE", "none",
+		.help = "measure nothing, but take the result that --save wrote to FILE" },
 	{ 0 },
 };
 
@@ -34,7 +37,7 @@ enum format { TABLE, JSON, CSV };
 static struct {
 	const struct bench_command *command;
 	enum format format;
-	const char *save, *against, *plot;
+	const char *save, *against, *plot, *from;
 	json_t *earlier;
 } asked;
 
@@ -59,6 +62,7 @@ static int set_option(void *opaque, const char *name, const char *value)
 	const char **path = !strcmp(name, "save")      ? &asked.save
 			    : !strcmp(name, "against") ? &asked.against
 			    : !strcmp(name, "plot")    ? &asked.plot
+			    : !strcmp(name, "from")    ? &asked.from
 						       : NULL;
 	if (!path)
 		return asked.command->set(name, value);
@@ -150,10 +154,16 @@ static int check(void)
 		return fail("plot: gnuplot is not installed: install it (Debian: gnuplot-nox) or "
 			    "leave --plot out");
 	if (asked.against)
-		asked.earlier = output_load(asked.against, asked.command->name);
+		asked.earlier = output_load("against", asked.against, asked.command->name);
 	if (asked.against && !asked.earlier)
 		return STATUS_FAILED;
 	return asked.save ? outfile_open(&save_file, asked.save) : STATUS_OK;
+}
+
+static int take(json_t **ret)
+{
+	*ret = output_load("from", asked.from, asked.command->name);
+	return *ret ? STATUS_OK : STATUS_FAILED;
 }
 
 static int run(void)
@@ -161,7 +171,7 @@ static int run(void)
 	json_t *document = NULL;
 	int status = check();
 	if (status == STATUS_OK)
-		status = asked.command->run(&document);
+		status = asked.from ? take(&document) : asked.command->run(&document);
 	progress_clear();
 	if (status == STATUS_OK && !document)
 		status = fail("bench: out of memory");

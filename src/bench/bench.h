@@ -85,12 +85,16 @@ json_t *list_json(const struct list *list, const char *const *words);
  */
 void round_order(uint64_t round, size_t count, size_t *ret_order);
 
+/* The next of a series of numbers that look random, the same for the same @state. */
+uint64_t random_next(uint64_t *state);
+
 /* One line on stderr that says how far long work has come, where stderr is a terminal. */
 void progress(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void progress_clear(void);
 
 /* The commands. */
 extern const struct bench_command bench_boot;
+extern const struct bench_command bench_io;
 extern const struct bench_command bench_pci;
 extern const struct bench_command bench_start;
 

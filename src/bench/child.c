@@ -154,6 +154,8 @@ static _Noreturn void become(
 	sigemptyset(&none);
 	setpgid(0, 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (spec->handed)
+		fcntl(*spec->handed, F_SETFD, 0);
 	if (dup2(in, 0) == 0 && dup2(out, 1) == 1 && dup2(err, 2) == 2 &&
 		sigprocmask(SIG_SETMASK, &none, NULL) == 0) {
 		*exec_stamp = now_ns();
@@ -298,7 +300,7 @@ int child_serve_some(struct child *c, uint64_t until)
 	struct pollfd p[] = {
 		{ c->out, POLLIN, 0 },
 		{ c->err, POLLIN, 0 },
-		{ c->in, POLLOUT, 0 },
+		{ c->spec.talk ? -1 : c->in, POLLOUT, 0 },
 		{ c->ended ? -1 : c->pidfd, POLLIN, 0 },
 	};
 	uint64_t now = now_ns(), left = until > now ? until - now : 0;
@@ -339,6 +341,12 @@ void child_end(struct child *c)
 	free(c->errors);
 	c->output = c->errors = NULL;
 	c->pid = -1;
+}
+
+void child_tell(struct child *c, const char *text)
+{
+	while (c->in >= 0 && write(c->in, text, strlen(text)) < 0 && errno == EINTR)
+		;
 }
 
 const char *child_said(struct child *c)

@@ -31,8 +31,10 @@ void undo_pop(void);
 
 struct child_spec {
 	const char *const *argv; /* NULL-terminated; argv[0] is looked up in PATH */
-	const char *input;       /* for its standard input, or NULL: /dev/null */
+	const char *input;       /* for its standard input, or NULL: it ends at once */
 	size_t input_size;
+	bool talk;         /* the standard input stays open, for child_tell() */
+	const int *handed; /* a descriptor of ours that stays open in it; NULL: none */
 	/* What it writes to standard output as it comes, @when in now_ns(); NULL: it is kept. */
 	void (*on_output)(void *opaque, const char *data, size_t size, uint64_t when);
 	void *opaque;
@@ -63,6 +65,10 @@ int child_serve(struct child *c, uint64_t until);
 
 /* The same, but returns 0 as soon as something has happened; -1 when it has ended. */
 int child_serve_some(struct child *c, uint64_t until);
+
+/* Writes to the standard input of one that was started to talk. A child that does not read loses
+ * it; one that has ended is noticed when it is served. */
+void child_tell(struct child *c, const char *text);
 
 /* The last line of its errors, or "". Cuts them. */
 const char *child_said(struct child *c);

@@ -8,25 +8,50 @@
 
 #define LEAST 0.05 /* times closer than this are the same, however quiet both runs were */
 
-json_t *output_load(const char *path, const char *command)
+static bool is_text(const json_t *object, const char *key)
+{
+	return json_is_string(json_object_get(object, key));
+}
+
+/* As far as printing and drawing rely on it; the schema has more. */
+static bool is_document(const json_t *d)
+{
+	const json_t *rows = json_object_get(d, "rows"), *figures = json_object_get(d, "figures");
+	size_t i;
+	json_t *v;
+	bool ok = is_text(d, "schema") && is_text(d, "command") && is_text(d, "lacuna") &&
+		  json_is_object(json_object_get(d, "host")) && json_is_array(rows) &&
+		  json_is_array(figures);
+	json_array_foreach(rows, i, v)
+	{
+		ok = ok && is_text(v, "part");
+	}
+	json_array_foreach(figures, i, v)
+	{
+		ok = ok && is_text(v, "name") && is_text(v, "unit") && is_text(v, "goal_is");
+	}
+	return ok;
+}
+
+json_t *output_load(const char *option, const char *path, const char *command)
 {
 	json_error_t error;
 	json_t *d = json_load_file(path, 0, &error);
 	if (!d && error.line < 0)
-		fail("against: %s", error.text);
+		fail("%s: %s", option, error.text);
 	else if (!d)
-		fail("against: '%s' is not JSON: line %d: %s", path, error.line, error.text);
+		fail("%s: '%s' is not JSON: line %d: %s", option, path, error.line, error.text);
 	if (!d)
 		return NULL;
 	const char *schema = json_string_value(json_object_get(d, "schema"));
 	const char *made_by = json_string_value(json_object_get(d, "command"));
-	if (!schema || !made_by || !json_is_array(json_object_get(d, "rows")))
-		fail("against: '%s' is not a result of 'lacuna bench --save'", path);
-	else if (strcmp(schema, RESULT_SCHEMA) != 0)
-		fail("against: '%s' is of schema '%s', not '" RESULT_SCHEMA "': make it anew", path,
-			schema);
+	if (schema && strcmp(schema, RESULT_SCHEMA) != 0)
+		fail("%s: '%s' is of schema '%s', not '" RESULT_SCHEMA "': make it anew", option,
+			path, schema);
+	else if (!is_document(d))
+		fail("%s: '%s' is not a result of 'lacuna bench --save'", option, path);
 	else if (strcmp(made_by, command) != 0)
-		fail("against: '%s' is a result of 'bench %s', not of 'bench %s'", path, made_by,
+		fail("%s: '%s' is a result of 'bench %s', not of 'bench %s'", option, path, made_by,
 			command);
 	else
 		return d;

@@ -57,8 +57,8 @@ void output_json(FILE *f, const json_t *document);
 unsigned output_difference(
 	FILE *f, const json_t *document, const json_t *earlier, const struct table *tables);
 
-/* Reads the document that --against names, of the same schema and command as @command. NULL after
- * a message. */
-json_t *output_load(const char *path, const char *command);
+/* Reads the document that @option (--against, --from) names, of the same schema and command as
+ * @command. NULL after a message. */
+json_t *output_load(const char *option, const char *path, const char *command);
 
 #endif

@@ -12,7 +12,8 @@
 
 static const char *word(const json_t *row, const char *key)
 {
-	return json_string_value(json_object_get(row, key));
+	const char *s = json_string_value(json_object_get(row, key));
+	return s ? s : "";
 }
 
 static bool is_measured(const json_t *row)

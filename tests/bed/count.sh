@@ -3,9 +3,6 @@
 #   count_start              clears and arms the counters
 #   count_stop ECAM_BASE     disarms them and prints "name value" lines; ECAM is 256 MiB from ECAM_BASE
 #   own_memory PID MIB       resident KiB of a VMM whose guest has MIB of RAM, that RAM aside (needs neither)
-#   count_exits_start        as count_start, but light enough to be timed beside
-#   count_exits_stop         prints exits (all of the guest's, those that KVM serves itself included), returns (of KVM_RUN), kicks
-#                            (writes to MMIO, ioeventfds too) and interrupts (of devices)
 # Tracepoints: kvm_userspace_exit (each return of KVM_RUN), kvm_pio and kvm_mmio (each access, in-kernel ones too).
 
 count_tracefs=/sys/kernel/tracing
@@ -62,32 +59,6 @@ count_stop() {
 			print "dropped", dropped + 0
 		}'
 	count_arm '!'
-}
-
-count_light=(kvm_userspace_exit:reason kvm_mmio:type kvm_apic_accept_irq:vec)
-
-count_exits_start() {
-	local e t
-	for e in "${count_light[@]}"; do
-		t=$count_tracefs/events/kvm/${e%:*}/trigger
-		echo "!hist:keys=${e#*:}" >"$t" 2>/dev/null
-		echo "hist:keys=${e#*:}" >"$t"
-	done
-	count_before=$(cat /sys/kernel/debug/kvm/exits)
-}
-
-# Vectors from 0xec on are the guest's timer and what Linux sends itself; 2 is KVM_TRACE_MMIO_WRITE.
-count_exits_stop() {
-	local e t
-	echo "exits $(($(cat /sys/kernel/debug/kvm/exits) - count_before))"
-	for e in "${count_light[@]}"; do
-		cat "$count_tracefs/events/kvm/${e%:*}/hist"
-		echo "!hist:keys=${e#*:}" >"$count_tracefs/events/kvm/${e%:*}/trigger"
-	done | awk '
-		/^{ reason:/ { returns += $NF }
-		/^{ type: *2 / { kicks += $NF }
-		/^{ vec:/ && $3 + 0 < 236 { interrupts += $NF }
-		END { print "returns", returns + 0; print "kicks", kicks + 0; print "interrupts", interrupts + 0 }'
 }
 
 # Mappings as large as the guest's RAM are the guest's RAM. What the libraries share with others counts in full; a page of

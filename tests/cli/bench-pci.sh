@@ -85,6 +85,21 @@ check "csv" /usr/bin/python3 - "$tmp/result.csv" <<-'PYTHON'
 	assert row["mechanism"] == "type1-coalesced" and row["user_exits"] == "34" and float(row["ns_per_access.p99"]) > 0, row
 PYTHON
 
+# --- the end by a signal, while a machine scans
+for signal in "INT 130" "TERM 143"; do
+	read -r signal wanted <<<"$signal"
+	status=0
+	env --default-signal="$signal" "$LACUNA" bench pci --buses 256 --mechanism ecam-trap --repeat 1000 --save "$tmp/none.json" \
+		>"$tmp/out" 2>"$tmp/err" &
+	pid=$!
+	until grep -qs vcpu0 "/proc/$pid"/task/*/comm || ! kill -0 "$pid"; do sleep 0.05; done
+	kill "-$signal" "$pid"
+	wait "$pid" || status=$?
+	same "SIG$signal: status" "$wanted" "$status"
+	same "SIG$signal: no file is left" "" "$(cd "$tmp" && ls -d none* 2>/dev/null)"
+	same "SIG$signal: nothing is said" "" "$(cat "$tmp/out" "$tmp/err")"
+done
+
 # --- the chart
 if command -v gnuplot >/dev/null; then
 	bench --buses 1 --functions 1 --mechanism ecam-trap,ecam-large --scan linux --repeat 1 --plot "$tmp/plots" >/dev/null

@@ -12,7 +12,7 @@ none=(--kinds none --vms none)
 # --- usage
 check "help names the commands" grep -q '^  start ' <("$LACUNA" bench --help)
 same "help bench says the same" "$("$LACUNA" bench --help)" "$("$LACUNA" help bench)"
-for option in count kinds memory program vms repeat format save against plot; do
+for option in count kinds memory program vms repeat format save against plot from; do
 	check "help bench start: --$option" grep -q -e "^  --$option" <("$LACUNA" help bench start)
 done
 same "bench start --help says the same" "$("$LACUNA" help bench start)" "$("$LACUNA" bench start --help)"
@@ -67,6 +67,20 @@ refused "against: another schema" "is of schema 'lacuna-bench/2', not 'lacuna-be
 	"$LACUNA" bench start --against "$tmp/newer.json"
 refused "against: another command" "is a result of 'bench pci', not of 'bench start'" \
 	"$LACUNA" bench start --against "$tmp/other.json"
+
+# --- from: the same, and with another command's options at their defaults
+jq '.host |= (.cpu = "a CPU" | .kernel = "1.2.3")' "$result" >"$tmp/from.json"
+jq '.rows = [{"what": "exec"}]' "$result" >"$tmp/partless.json"
+jq '.figures = [{"name": "x"}]' "$result" >"$tmp/unitless.json"
+refused "from: no such file" "from: unable to open $tmp/none" "$LACUNA" bench start --from "$tmp/none"
+refused "from: another JSON" "from: '$tmp/strange.json' is not a result" "$LACUNA" bench start --from "$tmp/strange.json"
+refused "from: a row of no part" "from: '$tmp/partless.json' is not a result" "$LACUNA" bench start --from "$tmp/partless.json"
+refused "from: half a figure" "from: '$tmp/unitless.json' is not a result" "$LACUNA" bench start --from "$tmp/unitless.json"
+refused "from: another command" "from: '$tmp/other.json' is a result of 'bench pci', not of 'bench start'" \
+	"$LACUNA" bench start --from "$tmp/other.json"
+refused "from: another schema" "from: '$tmp/newer.json' is of schema 'lacuna-bench/2'" "$LACUNA" bench start --from "$tmp/newer.json"
+same "from: prints it" "$(jq -S . "$tmp/from.json")" "$(bench start --from "$tmp/from.json" --format json | jq -S .)"
+check "from: names its host, not this one" grep -q '^lacuna .* bench start: a CPU, .* Linux 1.2.3' <(bench start --from "$tmp/from.json")
 
 # --- what is missing
 refused "no gnuplot" "plot: gnuplot is not installed: install it .Debian: gnuplot-nox. or leave --plot out" \

@@ -1,0 +1,532 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * `lacuna bench io`: the same guest with the same disk and network under lacuna and under QEMU.
+ * Both are up all the time, and one waits while the other runs a phase, phase by phase, in an order
+ * that changes; ratios are taken phase by phase.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bench/child.h"
+#include "bench/io_guest.h"
+#include "bench/io_net.h"
+#include "bench/io_plot.h"
+#include "bench/result.h"
+
+#define SETTLE_NS  (2 * SECOND_NS)
+#define PHASE_MORE 120 /* seconds that a phase may take beside its own */
+
+static const char *const monitor_names[] = { "lacuna", "qemu", NULL };
+static const char *const switch_names[] = { "off", "on", NULL };
+
+static struct {
+	struct io_setup setup;
+	struct list workloads, monitors;
+	uint64_t idle;
+	const char *folder, *program;
+} asked = {
+	.setup = { .cmdline = "console=ttyS0 quiet lacuna.test=bench-io",
+		.seconds = 2,
+		.runs = 5,
+		.memory_mib = 512 },
+	.workloads = { 5, { 0, 1, 2, 3, 4 } },
+	.monitors = { 2, { 0, 1 } },
+	.idle = 30,
+	.folder = "/var/tmp",
+};
+
+static const struct opt opts[] = {
+	{ "kernel", "FILE", NULL, .help = "of the guest; must be given" },
+	{ "initrd", "FILE", NULL, .help = "whose init measures; must be given" },
+	{ "userland", "FILE", "none",
+		.help = "image of a file system with fio and iperf3, as a disk with the\n"
+			"serial number LACUNA-USERLAND" },
+	{ "cmdline", "TEXT", "console=ttyS0 quiet lacuna.test=bench-io",
+		.help = "the guest's; what it is to do comes behind it" },
+	{ "workloads", "LIST", "all",
+		.help = "randread-4k-qd1, randread-4k-qd32, read-128k-qd8: fio on a disk;\n"
+			"send, receive: iperf3 through a tap" },
+	{ "monitors", "LIST", "all", .help = "lacuna, qemu" },
+	{ "program", "FILE", "this one", .help = "what is run as lacuna" },
+	{ "repeat", "N", "5", .help = "how often each phase is run" },
+	{ "seconds", "N", "2", .help = "of each phase" },
+	{ "idle", "N", "30", .help = "seconds of both guests at rest; 0: none" },
+	{ "memory", "MIB", "512", .help = "guest RAM, 64 to 3072" },
+	{ "direct", "on|off", "off", .help = "past the host's page cache" },
+	{ "folder", "DIR", "/var/tmp", .help = "where the disk's file of 128 MiB is" },
+	{ 0 },
+};
+
+static int set_file(const char *name, const char *value, int mode, const char **ret)
+{
+	if (strchr(value, ','))
+		return fail("%s: '%s': a name with a comma can't be passed on", name, value);
+	if (access(value, mode) < 0)
+		return fail("%s: '%s': %s", name, value, strerror(errno));
+	*ret = value;
+	return STATUS_OK;
+}
+
+static int set_switch(const char *name, const char *value, bool *ret)
+{
+	for (int i = 0; switch_names[i]; i++) {
+		if (!strcmp(value, switch_names[i])) {
+			*ret = i;
+			return STATUS_OK;
+		}
+	}
+	return fail("%s: '%s' is unknown; give on or off", name, value);
+}
+
+static int set(const char *name, const char *value)
+{
+	const struct {
+		const char *name;
+		int mode;
+		const char **ret;
+	} file[] = { { "kernel", R_OK, &asked.setup.kernel },
+		{ "initrd", R_OK, &asked.setup.initrd },
+		{ "userland", R_OK, &asked.setup.userland },
+		{ "folder", W_OK | X_OK, &asked.folder } };
+	const struct {
+		const char *name;
+		uint64_t min, max, *ret;
+	} number[] = { { "repeat", 1, 1000, &asked.setup.runs },
+		{ "seconds", 1, 3600, &asked.setup.seconds }, { "idle", 0, 3600, &asked.idle },
+		{ "memory", 64, 3072, &asked.setup.memory_mib } };
+	for (size_t i = 0; i < sizeof(file) / sizeof(file[0]); i++)
+		if (!strcmp(name, file[i].name))
+			return set_file(name, value, file[i].mode, file[i].ret);
+	for (size_t i = 0; i < sizeof(number) / sizeof(number[0]); i++)
+		if (!strcmp(name, number[i].name))
+			return option_number(
+				name, value, number[i].min, number[i].max, number[i].ret);
+	if (!strcmp(name, "program"))
+		return option_program(value, &asked.program);
+	if (!strcmp(name, "workloads"))
+		return option_words(name, value, io_workload_names, &asked.workloads);
+	if (!strcmp(name, "monitors"))
+		return option_words(name, value, monitor_names, &asked.monitors);
+	if (!strcmp(name, "direct"))
+		return set_switch(name, value, &asked.setup.direct);
+	asked.setup.cmdline = value;
+	return STATUS_OK;
+}
+
+static bool is_asked(const struct list *list, uint64_t value)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (list->value[i] == value)
+			return true;
+	return false;
+}
+
+/* --- the disk --- */
+
+/* What is read must not be found elsewhere in memory, or be zeros that need none. */
+static int fill(int fd)
+{
+	static uint64_t block[131072];
+	uint64_t state = 1;
+	for (uint64_t at = 0; at < IO_DISK_SIZE; at += sizeof(block)) {
+		for (size_t i = 0; i < sizeof(block) / sizeof(block[0]); i++)
+			block[i] = random_next(&state);
+		ssize_t n = pwrite(fd, block, sizeof(block), (off_t)at);
+		if (n >= 0 && (size_t)n < sizeof(block))
+			errno = ENOSPC;
+		if (n != (ssize_t)sizeof(block))
+			return -1;
+	}
+	return fsync(fd);
+}
+
+/* A file without a name, so that none is left; monitors reach it through this process. */
+static int open_disk(char path[64], struct why *why)
+{
+	int fd = open(asked.folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return why_set(why, "make a file in '%s': %s%s", asked.folder, strerror(errno),
+			errno == EOPNOTSUPP ? ": choose another --folder" : "");
+	progress("io: writing the disk");
+	if (fill(fd) < 0) {
+		why_set(why, "write 128 MiB in '%s': %s", asked.folder, strerror(errno));
+		close(fd);
+		return -1;
+	}
+	snprintf(path, 64, "/proc/%d/fd/%d", (int)getpid(), fd);
+	return fd;
+}
+
+/* --- the run --- */
+
+struct run {
+	struct io_guest guest[IO_MONITORS];
+	struct io_net net;
+	struct tracepoints trace;
+	bool has_net, has_trace;
+	struct why why_net, why_trace;
+};
+
+static bool net_is_asked(void)
+{
+	return is_asked(&asked.workloads, IO_SEND) || is_asked(&asked.workloads, IO_RECEIVE);
+}
+
+/* The guest's own word for what it is to do. */
+static void describe_workloads(const struct run *r, char *buf, size_t size)
+{
+	size_t at = (size_t)snprintf(buf, size, "%s io.workloads=", asked.setup.cmdline);
+	const char *comma = "";
+	for (size_t i = 0; i < asked.workloads.count && at < size; i++) {
+		uint64_t w = asked.workloads.value[i];
+		if (w >= IO_DISK_WORKLOADS && !r->has_net)
+			continue;
+		at += (size_t)snprintf(buf + at, size - at, "%s%s", comma, io_workload_names[w]);
+		comma = ",";
+	}
+}
+
+static bool runs(const struct run *r, uint64_t monitor)
+{
+	return is_asked(&asked.monitors, monitor) && !r->guest[monitor].failed;
+}
+
+/* The phase that is next for the guests that still run. */
+static enum io_workload next_phase(const struct run *r)
+{
+	for (unsigned k = 0; k < IO_MONITORS; k++)
+		if (runs(r, k) && io_guest_next(&r->guest[k]) != IO_WORKLOADS)
+			return io_guest_next(&r->guest[k]);
+	return IO_WORKLOADS;
+}
+
+static void run_phases(struct run *r)
+{
+	enum io_workload w;
+	for (uint64_t phase = 0; (w = next_phase(r)) != IO_WORKLOADS; phase++) {
+		size_t order[IO_MONITORS], count = asked.monitors.count;
+		round_order(phase, count, order);
+		for (size_t i = 0; i < count; i++) {
+			uint64_t k = asked.monitors.value[order[i]];
+			progress("io: phase %llu of %llu: %s, %s", (unsigned long long)phase + 1,
+				(unsigned long long)asked.setup.runs * asked.workloads.count,
+				io_workload_names[w], monitor_names[k]);
+			if (runs(r, k) && io_guest_next(&r->guest[k]) == w)
+				io_guest_phase(&r->guest[k], r->has_trace ? &r->trace : NULL,
+					asked.setup.seconds + PHASE_MORE);
+			io_net_serve(&r->net);
+		}
+	}
+}
+
+/* Of all that run, at once. */
+static void run_idle(struct run *r)
+{
+	double cpu[IO_MONITORS];
+	struct io_guest *any = NULL;
+	for (unsigned k = 0; k < IO_MONITORS; k++)
+		if (runs(r, k))
+			any = &r->guest[k];
+	if (!asked.idle || !any)
+		return;
+	progress("io: at rest for %llu s", (unsigned long long)asked.idle);
+	child_serve(&any->child, now_ns() + SETTLE_NS);
+	uint64_t begin = now_ns();
+	for (unsigned k = 0; k < IO_MONITORS; k++)
+		cpu[k] = runs(r, k) ? io_guest_cpu_us(&r->guest[k]) : NAN;
+	child_serve(&any->child, begin + asked.idle * SECOND_NS);
+	for (unsigned k = 0; k < IO_MONITORS; k++)
+		if (runs(r, k))
+			r->guest[k].idle_percent = (io_guest_cpu_us(&r->guest[k]) - cpu[k]) * 1e5 /
+						   (double)(now_ns() - begin);
+}
+
+static void measure(struct run *r, const struct io_setup *setup)
+{
+	for (size_t i = 0; i < asked.monitors.count; i++) {
+		enum io_monitor k = (enum io_monitor)asked.monitors.value[i];
+		progress("io: starting %s", monitor_names[k]);
+		io_guest_start(&r->guest[k], k, setup, r->has_net ? &r->net.tap[k] : NULL,
+			r->has_net ? r->net.net[k] : NULL);
+	}
+	run_phases(r);
+	run_idle(r);
+	for (unsigned k = 0; k < IO_MONITORS; k++)
+		if (runs(r, k))
+			io_guest_finish(&r->guest[k]);
+}
+
+/* --- the document --- */
+
+/* Each value by the units of its phase. */
+static struct series per_unit(const struct series *values, const struct series *units)
+{
+	struct series each = { 0 };
+	for (size_t i = 0; i < values->count && i < units->count; i++)
+		series_add(&each, values->value[i] / units->value[i]);
+	return each;
+}
+
+static bool is_disk(uint64_t w)
+{
+	return w < IO_DISK_WORKLOADS;
+}
+
+/* Why there is nothing of this workload under this monitor; false: there is. */
+static bool is_missing(const struct run *r, uint64_t k, uint64_t w, struct why *why)
+{
+	const struct io_guest *g = &r->guest[k];
+	const struct io_series *s = &g->result[w];
+	if (!is_disk(w) && !r->has_net)
+		*why = r->why_net;
+	else if (g->failed)
+		*why = g->why;
+	else if (s->rate.count != asked.setup.runs || s->cpu_us.count != asked.setup.runs ||
+		 !isfinite(series_summary(&s->rate).max))
+		why_set(why, "the guest told of %zu phases of %llu, last saying '%s'",
+			s->rate.count, (unsigned long long)asked.setup.runs, g->last);
+	else
+		return false;
+	return true;
+}
+
+static json_t *new_row(const char *part, uint64_t w, uint64_t k)
+{
+	return json_pack("{s:s, s:s, s:s}", "part", part, "workload", io_workload_names[w], "what",
+		monitor_names[k]);
+}
+
+static void add_rate_row(json_t *document, const struct run *r, uint64_t w, uint64_t k)
+{
+	struct why why;
+	const struct io_series *s = &r->guest[k].result[w];
+	json_t *row = new_row(is_disk(w) ? "disk" : "net", w, k);
+	if (is_missing(r, k, w, &why)) {
+		result_add_unavailable(document, row, &why);
+		return;
+	}
+	struct series cpu = per_unit(&s->cpu_us, &s->units);
+	json_object_set_new(row, is_disk(w) ? "iops" : "mbit_s", result_summary(&s->rate));
+	json_object_set_new(row, "cpu_us_each", result_summary(&cpu));
+	series_free(&cpu);
+	if (k == IO_LACUNA && is_asked(&asked.monitors, IO_QEMU) &&
+		!is_missing(r, IO_QEMU, w, &why))
+		json_object_set_new(
+			row, "to_qemu", result_ratio(&s->rate, &r->guest[IO_QEMU].result[w].rate));
+	result_add(document, row);
+}
+
+static void add_exits_row(json_t *document, const struct run *r, uint64_t w, uint64_t k)
+{
+	static const char *const names[IO_COUNTS] = { "exits", "returns", "kicks", "interrupts" };
+	struct why why;
+	const struct io_series *s = &r->guest[k].result[w];
+	json_t *row = new_row("exits", w, k);
+	bool missing = is_missing(r, k, w, &why);
+	if (missing || !r->has_trace) {
+		result_add_unavailable(document, row, missing ? &why : &r->why_trace);
+		return;
+	}
+	for (unsigned i = 0; i < IO_COUNTS; i++) {
+		struct series each = per_unit(&s->n[i], &s->units);
+		json_object_set_new(row, names[i], result_summary(&each));
+		series_free(&each);
+	}
+	result_add(document, row);
+}
+
+static void add_idle_row(json_t *document, const struct run *r, uint64_t k)
+{
+	json_t *row = json_pack("{s:s, s:s}", "part", "idle", "what", monitor_names[k]);
+	if (r->guest[k].failed) {
+		result_add_unavailable(document, row, &r->guest[k].why);
+		return;
+	}
+	json_object_set_new(row, "cpu_percent", result_number(r->guest[k].idle_percent));
+	result_add(document, row);
+}
+
+static void add_rows(json_t *document, const struct run *r)
+{
+	void (*const add[])(
+		json_t *, const struct run *, uint64_t, uint64_t) = { add_rate_row, add_exits_row };
+	for (size_t part = 0; part < sizeof(add) / sizeof(add[0]); part++)
+		for (size_t w = 0; w < asked.workloads.count; w++)
+			for (size_t k = 0; k < asked.monitors.count; k++)
+				add[part](document, r, asked.workloads.value[w],
+					asked.monitors.value[k]);
+	for (size_t k = 0; k < asked.monitors.count && asked.idle; k++)
+		add_idle_row(document, r, asked.monitors.value[k]);
+}
+
+/* lacuna's to QEMU's; NAN where one of them is missing. */
+static double rate_ratio(const struct run *r, uint64_t w)
+{
+	struct why why;
+	if (is_missing(r, IO_LACUNA, w, &why) || is_missing(r, IO_QEMU, w, &why))
+		return NAN;
+	return series_ratio(&r->guest[IO_LACUNA].result[w].rate, &r->guest[IO_QEMU].result[w].rate)
+		.median;
+}
+
+static double count_ratio(const struct run *r, uint64_t w, enum io_count count)
+{
+	struct series each[IO_MONITORS];
+	if (isnan(rate_ratio(r, w)) || !r->has_trace)
+		return NAN;
+	for (unsigned k = 0; k < IO_MONITORS; k++) {
+		const struct io_series *s = &r->guest[k].result[w];
+		each[k] = per_unit(&s->n[count], &s->units);
+	}
+	double ratio = series_ratio(&each[IO_LACUNA], &each[IO_QEMU]).median;
+	for (unsigned k = 0; k < IO_MONITORS; k++)
+		series_free(&each[k]);
+	return ratio;
+}
+
+static void add_figures(json_t *document, const struct run *r)
+{
+	char name[128];
+	bool both = asked.monitors.count == IO_MONITORS;
+	for (size_t i = 0; i < asked.workloads.count && both; i++) {
+		uint64_t w = asked.workloads.value[i];
+		snprintf(name, sizeof(name), "%s: rate to QEMU's", io_workload_names[w]);
+		result_figure(
+			document, name, rate_ratio(r, w), "times", true, is_disk(w) ? 1.0 : 0.9);
+		if (w == IO_RAND1 || w == IO_SEQ)
+			continue;
+		snprintf(name, sizeof(name), "%s: exits of each to QEMU's", io_workload_names[w]);
+		result_figure(document, name, count_ratio(r, w, IO_EXITS), "times", false, 1.0);
+		snprintf(name, sizeof(name), "%s: returns to userspace of each to QEMU's",
+			io_workload_names[w]);
+		result_figure(document, name, count_ratio(r, w, IO_RETURNS), "times", false, 1.0);
+	}
+	if (asked.idle && is_asked(&asked.monitors, IO_LACUNA))
+		result_figure(document, "CPU time of lacuna at rest",
+			r->guest[IO_LACUNA].idle_percent, "%", false, 0.1);
+}
+
+static json_t *base_name(const char *path)
+{
+	char real[PATH_MAX];
+	const char *name = realpath(path, real) ? real : path;
+	const char *slash = strrchr(name, '/');
+	return json_string(slash ? slash + 1 : name);
+}
+
+static json_t *settings(void)
+{
+	return json_pack("{s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:b, s:o, s:s}", "workloads",
+		list_json(&asked.workloads, io_workload_names), "monitors",
+		list_json(&asked.monitors, monitor_names), "repeat", (json_int_t)asked.setup.runs,
+		"seconds", (json_int_t)asked.setup.seconds, "idle_seconds", (json_int_t)asked.idle,
+		"memory_mib", (json_int_t)asked.setup.memory_mib, "vcpus", (json_int_t)1, "direct",
+		(int)asked.setup.direct, "kernel", base_name(asked.setup.kernel), "cmdline",
+		asked.setup.cmdline);
+}
+
+/* --- the command --- */
+
+static void close_run(struct run *r)
+{
+	for (unsigned k = 0; k < IO_MONITORS; k++) {
+		io_guest_end(&r->guest[k]);
+		for (unsigned w = 0; w < IO_WORKLOADS; w++) {
+			struct io_series *s = &r->guest[k].result[w];
+			series_free(&s->rate);
+			series_free(&s->units);
+			series_free(&s->cpu_us);
+			for (unsigned i = 0; i < IO_COUNTS; i++)
+				series_free(&s->n[i]);
+		}
+	}
+	io_net_close(&r->net);
+	tracepoints_close(&r->trace);
+}
+
+static int run(json_t **ret)
+{
+	static struct run r = { .net = { .tap = { -1, -1 } } };
+	char program[PATH_MAX], disk[64], cmdline[1024];
+	struct why why;
+	struct io_setup setup = asked.setup;
+	if (!setup.kernel || !setup.initrd)
+		return fail("bench io: no %s given; see 'lacuna help bench io'",
+			setup.kernel ? "--initrd" : "--kernel");
+	if (child_lacuna(asked.program, program, &why) < 0)
+		return fail("bench io: %s", why.text);
+	int fd = open_disk(disk, &why);
+	if (fd < 0)
+		return fail("bench io: %s", why.text);
+	json_t *document = result_new("io", settings());
+	r.has_trace = tracepoints_open(&r.trace, io_tracepoints, IO_TRACEPOINTS, &r.why_trace) == 0;
+	r.has_net = net_is_asked() && io_net_open(&r.net, &r.why_net) == 0;
+	describe_workloads(&r, cmdline, sizeof(cmdline));
+	setup.cmdline = cmdline;
+	setup.program = program;
+	setup.disk = disk;
+	measure(&r, &setup);
+	add_rows(document, &r);
+	add_figures(document, &r);
+	close_run(&r);
+	close(fd);
+	*ret = document;
+	return STATUS_OK;
+}
+
+/* In the tables "each" is each request of a disk, each packet of a network. */
+static const struct table tables[] = {
+	{ "disk", "Disk, read by fio",
+		(const struct column[]){
+			{ "workload", "", NULL, COLUMN_KEY, 0, 0 },
+			{ "what", "", NULL, COLUMN_KEY, 0, 0 },
+			{ "iops", "requests", "/s", COLUMN_RATE, 0, 0 },
+			{ "iops.min", "min", "/s", COLUMN_INFO, 0, 0 },
+			{ "iops.max", "max", "/s", COLUMN_INFO, 0, 0 },
+			{ "cpu_us_each", "CPU each", "us", COLUMN_TIME, 1, 0 },
+			{ "to_qemu", "to QEMU's", "times", COLUMN_RATIO, 2, 0 },
+			{ 0 },
+		} },
+	{ "net", "Network, by iperf3",
+		(const struct column[]){
+			{ "workload", "", NULL, COLUMN_KEY, 0, 0 },
+			{ "what", "", NULL, COLUMN_KEY, 0, 0 },
+			{ "mbit_s", "rate", "Mbit/s", COLUMN_RATE, 0, 0 },
+			{ "mbit_s.min", "min", "Mbit/s", COLUMN_INFO, 0, 0 },
+			{ "mbit_s.max", "max", "Mbit/s", COLUMN_INFO, 0, 0 },
+			{ "cpu_us_each", "CPU each", "us", COLUMN_TIME, 1, 0 },
+			{ "to_qemu", "to QEMU's", "times", COLUMN_RATIO, 2, 0 },
+			{ 0 },
+		} },
+	{ "exits", "Exits for each request or packet",
+		(const struct column[]){
+			{ "workload", "", NULL, COLUMN_KEY, 0, 0 },
+			{ "what", "", NULL, COLUMN_KEY, 0, 0 },
+			{ "exits", "exits", NULL, COLUMN_TIME, 3, 0 },
+			{ "returns", "of those, returns", NULL, COLUMN_TIME, 4, 0 },
+			{ "kicks", "kicks", NULL, COLUMN_TIME, 3, 0 },
+			{ "interrupts", "interrupts", NULL, COLUMN_TIME, 3, 0 },
+			{ 0 },
+		} },
+	{ "idle", "At rest",
+		(const struct column[]){
+			{ "what", "", NULL, COLUMN_KEY, 0, 0 },
+			{ "cpu_percent", "CPU", "%", COLUMN_INFO, 2, 0 },
+			{ 0 },
+		} },
+	{ 0 },
+};
+
+const struct bench_command bench_io = {
+	.name = "io",
+	.help = "Compares disks and networks with QEMU's, by fio and iperf3 in a guest",
+	.opts = opts,
+	.table = tables,
+	.set = set,
+	.run = run,
+	.plot = io_plot,
+};
