@@ -77,6 +77,14 @@ _lacuna_may_stand_alone() { # OPTION
 	[[ $1 == hugepages || $1 == balloon || $1 == rng ]]
 }
 
+# Options whose value is a list of words; `all` and `none` stand for a whole one.
+_lacuna_is_list() { # OPTION
+	case $1 in
+	mechanism | pass | scan | kinds | variants | compare | workloads | monitors) ;;
+	*) return 1 ;;
+	esac
+}
+
 # The words up to the cursor, with what $COMP_WORDBREAKS has cut up ('--pci=config=ecam', 'fd=3:4') put together again.
 _lacuna_words() { # fills the caller's array `words`
 	local rest=$COMP_LINE i word trimmed
@@ -123,6 +131,13 @@ _lacuna_complete_value() { # OPTION
 			typed=${item#*=}
 			words=$(_lacuna_value "$topic.${item%%=*}")
 		fi
+	elif [[ $typed == *,* ]] && _lacuna_is_list "$topic"; then
+		before+=${typed%"$item"}
+		words=" $words " && words=${words/ all / } && words=${words/ none / }
+		for typed in ${typed//,/ }; do # what is there already
+			[[ $typed == "$item" ]] || words=${words/ $typed / }
+		done
+		typed=$item
 	fi
 	for item in $words; do
 		case $item in

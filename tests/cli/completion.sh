@@ -150,6 +150,20 @@ offers "lacuna bench start --save=i" image
 offers "lacuna bench boot --disk i" image
 offers "lacuna bench boot --net ta" tap=
 offers "lacuna run --net ta" tap=
+offers "lacuna bench pci --mechanism type1,ecam-t" type1,ecam-trap
+offers "lacuna bench pci --scan=all," all,linux # in scan it is one of them, but there already
+offers "lacuna bench start --kinds exec,floor-naive,f" exec,floor-naive,floor
+offers "lacuna bench io --monitors qemu,a"
+offers "lacuna bench start --vms 1,"
+for shell in "${shells[@]}"; do
+	for option in "boot --variants" "boot --compare" "pci --mechanism" "pci --pass" "pci --scan" "start --kinds" "io --workloads" "io --monitors"; do
+		# the words of the refusal are all there are, but for "none"
+		# shellcheck disable=SC2086 # two words
+		known=$("$LACUNA" bench $option nonsense 2>&1 | sed -n "s/.*'nonsense' is none of: //p" | tr -d ' ' | tr , '\n')
+		same_set "$shell: words of bench $option" "$known" "$("in_$shell" "lacuna bench $option " | grep -vx none)" \
+			"add % to bench $option" "bench $option has no %"
+	done
+done
 check "bash: options again after one without a value" grep -qx -- --cpus <(in_bash "lacuna run --verbose ")
 check "bash: options after a value that may be missing" grep -qx -- --cpus <(in_bash "lacuna run --rng ")
 finish
