@@ -368,6 +368,10 @@ run: ## install, build, boot the stock Debian guest (FAST=1: the small kernel) a
 	$(Q)$(MAKE) --no-print-directory -j$$(nproc) all
 	$(Q)tools/run-stock $(if $(filter 1,$(FAST)),fast)
 
+bench: $(BUILD)/lacuna ## measure all of `lacuna bench` and write docs/BENCHMARKS.md (BENCH=quick: briefly, into the build folder)
+	$(Q)$(MAKE) -s --no-print-directory STATIC=1 BUILD=$(BUILD)/static $(BUILD)/static/lacuna
+	$(Q)tools/bench
+
 check: ## install, build and run every test; the last line counts them
 	$(Q)tools/setup guest-kernel
 	$(Q)$(MAKE) --no-print-directory -j$$(nproc) tests
@@ -470,7 +474,7 @@ uninstall: ## remove what install put there, and folders of our own that are the
 clean: ## remove the build folder
 	rm -rf $(BUILD)
 
-.PHONY: flags-hosted flags-guest flags-guest32 all help man size tests setup guest-kernel run check check-unit check-direct check-nested check-cli check-api check-embed \
+.PHONY: flags-hosted flags-guest flags-guest32 all help man size tests setup guest-kernel run bench check check-unit check-direct check-nested check-cli check-api check-embed \
 	check-layers lint ci install uninstall clean FORCE
 
 -include $(shell find $(BUILD) -type f -name '*.d' 2>/dev/null)
