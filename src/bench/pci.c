@@ -87,6 +87,7 @@ struct measured_pass {
 struct measured {
 	struct measured_pass pass[SCAN_PASSES];
 	char checksum[24];
+	double tsc_khz;
 	bool failed;
 	struct why why;
 };
@@ -136,6 +137,7 @@ static int add_scan(
 		return why_set(why, "%s: two rounds found different functions: checksums %s, %s",
 			mechanism_names[mechanism], m->checksum, r.checksum);
 	memcpy(m->checksum, r.checksum, sizeof(m->checksum));
+	m->tsc_khz = r.tsc_khz;
 	for (unsigned i = 0; i < scan->passes; i++)
 		add_pass(&m->pass[i], &r.pass[i]);
 	return 0;
@@ -174,6 +176,14 @@ static json_t *rounded(const struct series *s)
 	return isfinite(v) ? json_integer((json_int_t)(v + 0.5)) : json_null();
 }
 
+/* Of an access, as its ticks times @scale: medians of the rounds', and the most of all. */
+static json_t *quantiles(const struct measured_pass *p, double scale)
+{
+	return json_pack("{s:o, s:o, s:o}", "p50", result_number(median(&p->p50) * scale), "p99",
+		result_number(median(&p->p99) * scale), "max",
+		result_number(series_summary(&p->max).max * scale));
+}
+
 static void add_row(json_t *document, const struct scan *scan, uint64_t mechanism, uint64_t pass,
 	const struct measured m[SCAN_MECHANISMS])
 {
@@ -191,10 +201,8 @@ static void add_row(json_t *document, const struct scan *scan, uint64_t mechanis
 	json_object_set_new(row, "user_exits", json_integer((json_int_t)p->user_exits));
 	json_object_set_new(row, "kernel_exits", rounded(&p->kernel));
 	json_object_set_new(row, "faults", rounded(&p->faults));
-	json_object_set_new(row, "ns_per_access",
-		json_pack("{s:o, s:o, s:o}", "p50", result_number(median(&p->p50)), "p99",
-			result_number(median(&p->p99)), "max",
-			result_number(series_summary(&p->max).max)));
+	json_object_set_new(row, "cycles_per_access", quantiles(p, 1));
+	json_object_set_new(row, "ns_per_access", quantiles(p, 1e6 / own->tsc_khz));
 	json_object_set_new(row, "mean_ns", result_summary(&p->mean));
 	json_object_set_new(row, "total_ns", result_summary(&p->total));
 	if (mechanism != SCAN_ECAM_TRAP && is_asked(&asked.mechanisms, SCAN_ECAM_TRAP) &&
@@ -337,6 +345,7 @@ static const struct table tables[] = {
 			{ "faults", "faults", NULL, COLUMN_INFO, 0, 0 },
 			{ "total_ns", "total", "ms", COLUMN_TIME, 3, 1e-6 },
 			{ "mean_ns.p50", "each", "ns", COLUMN_INFO, 0, 0 },
+			{ "cycles_per_access.p50", "p50", "cycles", COLUMN_INFO, 0, 0 },
 			{ "ns_per_access.p50", "p50", "ns", COLUMN_INFO, 0, 0 },
 			{ "ns_per_access.p99", "p99", "ns", COLUMN_INFO, 0, 0 },
 			{ "ns_per_access.max", "max", "ns", COLUMN_INFO, 0, 0 },

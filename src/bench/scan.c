@@ -278,8 +278,7 @@ static int by_value(const void *a, const void *b)
 }
 
 /* The samples that the guest has left in its memory. */
-static int take_samples(
-	const struct session *s, const json_t *told, double ns_per_tick, struct scan_pass *pass)
+static int take_samples(const struct session *s, const json_t *told, struct scan_pass *pass)
 {
 	size_t n = (size_t)json_integer_value(json_object_get(told, "samples"));
 	const char *at = json_string_value(json_object_get(told, "at"));
@@ -287,21 +286,21 @@ static int take_samples(
 	if (!at || !n || n > SAMPLES_MAX)
 		return why_set(s->why, "the guest has noted no times");
 	uint32_t *ticks = must_realloc(NULL, n * sizeof(*ticks));
-	double *ns = must_realloc(NULL, n * sizeof(*ns));
+	double *each = must_realloc(NULL, n * sizeof(*each));
 	int rc = lacuna_vm_read_memory(
 		s->vm, strtoull(at, NULL, 16), ticks, n * sizeof(*ticks), &err);
 	for (size_t i = 0; rc == 0 && i < n; i++)
-		ns[i] = ticks[i] * ns_per_tick;
+		each[i] = ticks[i];
 	if (rc == 0) {
-		qsort(ns, n, sizeof(*ns), by_value);
-		pass->p50 = quantile(ns, n, 0.5);
-		pass->p99 = quantile(ns, n, 0.99);
-		pass->max = ns[n - 1];
+		qsort(each, n, sizeof(*each), by_value);
+		pass->p50 = quantile(each, n, 0.5);
+		pass->p99 = quantile(each, n, 0.99);
+		pass->max = each[n - 1];
 	} else {
 		why_error(s->why, err);
 	}
 	free(ticks);
-	free(ns);
+	free(each);
 	return rc < 0 ? -1 : 0;
 }
 
@@ -311,9 +310,9 @@ static int take_timed(
 	static const char *const names[SCAN_PASSES] = { "cold", "warm" };
 	double khz = json_number_value(json_object_get(probe, "tsc_khz"));
 	int rc = 0;
+	ret->tsc_khz = khz > 0 ? khz : NAN;
 	for (unsigned i = 0; i < SCAN_PASSES && i < passes && rc == 0; i++)
-		rc = take_samples(s, json_object_get(probe, names[i]), khz > 0 ? 1e6 / khz : NAN,
-			&ret->pass[i]);
+		rc = take_samples(s, json_object_get(probe, names[i]), &ret->pass[i]);
 	return rc;
 }
 

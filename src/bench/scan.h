@@ -34,11 +34,12 @@ struct scan_pass {
 	uint64_t user_exits;         /* returns of KVM_RUN to this process */
 	double kernel_exits, faults; /* that KVM served; page faults among them */
 	double total_ns;
-	double p50, p99, max; /* ns per access */
+	double p50, p99, max; /* of an access, in ticks of the TSC */
 };
 
 struct scan_result {
 	char checksum[24]; /* of the headers of what was found */
+	double tsc_khz;
 	struct scan_pass pass[SCAN_PASSES];
 };
 
