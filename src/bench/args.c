@@ -139,6 +139,14 @@ int option_words(const char *option, const char *text, const char *const *words,
 	}
 }
 
+bool list_has(const struct list *list, uint64_t value)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (list->value[i] == value)
+			return true;
+	return false;
+}
+
 json_t *list_json(const struct list *list, const char *const *words)
 {
 	json_t *a = json_array();

@@ -75,6 +75,8 @@ int option_numbers(
  * them, in that order. */
 int option_words(const char *option, const char *text, const char *const *words, struct list *ret);
 
+bool list_has(const struct list *list, uint64_t value);
+
 /* The values as an array: numbers, or with @words the words they stand for. */
 json_t *list_json(const struct list *list, const char *const *words);
 

@@ -15,12 +15,12 @@
 #include "bench/io_guest.h"
 #include "bench/io_net.h"
 #include "bench/io_plot.h"
+#include "bench/io_rows.h"
 #include "bench/result.h"
 
 #define SETTLE_NS  (2 * SECOND_NS)
 #define PHASE_MORE 120 /* seconds that a phase may take beside its own */
 
-static const char *const monitor_names[] = { "lacuna", "qemu", NULL };
 static const char *const switch_names[] = { "off", "on", NULL };
 
 static struct {
@@ -110,19 +110,11 @@ static int set(const char *name, const char *value)
 	if (!strcmp(name, "workloads"))
 		return option_words(name, value, io_workload_names, &asked.workloads);
 	if (!strcmp(name, "monitors"))
-		return option_words(name, value, monitor_names, &asked.monitors);
+		return option_words(name, value, io_monitor_names, &asked.monitors);
 	if (!strcmp(name, "direct"))
 		return set_switch(name, value, &asked.setup.direct);
 	asked.setup.cmdline = value;
 	return STATUS_OK;
-}
-
-static bool is_asked(const struct list *list, uint64_t value)
-{
-	for (size_t i = 0; i < list->count; i++)
-		if (list->value[i] == value)
-			return true;
-	return false;
 }
 
 /* --- the disk --- */
@@ -164,16 +156,14 @@ static int open_disk(char path[64], struct why *why)
 /* --- the run --- */
 
 struct run {
-	struct io_guest guest[IO_MONITORS];
+	struct io_results results;
 	struct io_net net;
 	struct tracepoints trace;
-	bool has_net, has_trace;
-	struct why why_net, why_trace;
 };
 
 static bool net_is_asked(void)
 {
-	return is_asked(&asked.workloads, IO_SEND) || is_asked(&asked.workloads, IO_RECEIVE);
+	return list_has(&asked.workloads, IO_SEND) || list_has(&asked.workloads, IO_RECEIVE);
 }
 
 /* The guest's own word for what it is to do. */
@@ -183,7 +173,7 @@ static void describe_workloads(const struct run *r, char *buf, size_t size)
 	const char *comma = "";
 	for (size_t i = 0; i < asked.workloads.count && at < size; i++) {
 		uint64_t w = asked.workloads.value[i];
-		if (w >= IO_DISK_WORKLOADS && !r->has_net)
+		if (w >= IO_DISK_WORKLOADS && !r->results.has_net)
 			continue;
 		at += (size_t)snprintf(buf + at, size - at, "%s%s", comma, io_workload_names[w]);
 		comma = ",";
@@ -192,15 +182,15 @@ static void describe_workloads(const struct run *r, char *buf, size_t size)
 
 static bool runs(const struct run *r, uint64_t monitor)
 {
-	return is_asked(&asked.monitors, monitor) && !r->guest[monitor].failed;
+	return list_has(&asked.monitors, monitor) && !r->results.guest[monitor].failed;
 }
 
 /* The phase that is next for the guests that still run. */
 static enum io_workload next_phase(const struct run *r)
 {
 	for (unsigned k = 0; k < IO_MONITORS; k++)
-		if (runs(r, k) && io_guest_next(&r->guest[k]) != IO_WORKLOADS)
-			return io_guest_next(&r->guest[k]);
+		if (runs(r, k) && io_guest_next(&r->results.guest[k]) != IO_WORKLOADS)
+			return io_guest_next(&r->results.guest[k]);
 	return IO_WORKLOADS;
 }
 
@@ -214,9 +204,10 @@ static void run_phases(struct run *r)
 			uint64_t k = asked.monitors.value[order[i]];
 			progress("io: phase %llu of %llu: %s, %s", (unsigned long long)phase + 1,
 				(unsigned long long)asked.setup.runs * asked.workloads.count,
-				io_workload_names[w], monitor_names[k]);
-			if (runs(r, k) && io_guest_next(&r->guest[k]) == w)
-				io_guest_phase(&r->guest[k], r->has_trace ? &r->trace : NULL,
+				io_workload_names[w], io_monitor_names[k]);
+			if (runs(r, k) && io_guest_next(&r->results.guest[k]) == w)
+				io_guest_phase(&r->results.guest[k],
+					r->results.has_trace ? &r->trace : NULL,
 					asked.setup.seconds + PHASE_MORE);
 			io_net_serve(&r->net);
 		}
@@ -230,185 +221,39 @@ static void run_idle(struct run *r)
 	struct io_guest *any = NULL;
 	for (unsigned k = 0; k < IO_MONITORS; k++)
 		if (runs(r, k))
-			any = &r->guest[k];
+			any = &r->results.guest[k];
 	if (!asked.idle || !any)
 		return;
 	progress("io: at rest for %llu s", (unsigned long long)asked.idle);
 	child_serve(&any->child, now_ns() + SETTLE_NS);
 	uint64_t begin = now_ns();
 	for (unsigned k = 0; k < IO_MONITORS; k++)
-		cpu[k] = runs(r, k) ? io_guest_cpu_us(&r->guest[k]) : NAN;
+		cpu[k] = runs(r, k) ? io_guest_cpu_us(&r->results.guest[k]) : NAN;
 	child_serve(&any->child, begin + asked.idle * SECOND_NS);
 	for (unsigned k = 0; k < IO_MONITORS; k++)
 		if (runs(r, k))
-			r->guest[k].idle_percent = (io_guest_cpu_us(&r->guest[k]) - cpu[k]) * 1e5 /
-						   (double)(now_ns() - begin);
+			r->results.guest[k].idle_percent =
+				(io_guest_cpu_us(&r->results.guest[k]) - cpu[k]) * 1e5 /
+				(double)(now_ns() - begin);
 }
 
 static void measure(struct run *r, const struct io_setup *setup)
 {
 	for (size_t i = 0; i < asked.monitors.count; i++) {
 		enum io_monitor k = (enum io_monitor)asked.monitors.value[i];
-		progress("io: starting %s", monitor_names[k]);
-		io_guest_start(&r->guest[k], k, setup, r->has_net ? &r->net.tap[k] : NULL,
-			r->has_net ? r->net.net[k] : NULL);
+		progress("io: starting %s", io_monitor_names[k]);
+		io_guest_start(&r->results.guest[k], k, setup,
+			r->results.has_net ? &r->net.tap[k] : NULL,
+			r->results.has_net ? r->net.net[k] : NULL);
 	}
 	run_phases(r);
 	run_idle(r);
 	for (unsigned k = 0; k < IO_MONITORS; k++)
 		if (runs(r, k))
-			io_guest_finish(&r->guest[k]);
+			io_guest_finish(&r->results.guest[k]);
 }
 
-/* --- the document --- */
-
-/* Each value by the units of its phase. */
-static struct series per_unit(const struct series *values, const struct series *units)
-{
-	struct series each = { 0 };
-	for (size_t i = 0; i < values->count && i < units->count; i++)
-		series_add(&each, values->value[i] / units->value[i]);
-	return each;
-}
-
-static bool is_disk(uint64_t w)
-{
-	return w < IO_DISK_WORKLOADS;
-}
-
-/* Why there is nothing of this workload under this monitor; false: there is. */
-static bool is_missing(const struct run *r, uint64_t k, uint64_t w, struct why *why)
-{
-	const struct io_guest *g = &r->guest[k];
-	const struct io_series *s = &g->result[w];
-	if (!is_disk(w) && !r->has_net)
-		*why = r->why_net;
-	else if (g->failed)
-		*why = g->why;
-	else if (s->rate.count != asked.setup.runs || s->cpu_us.count != asked.setup.runs ||
-		 !isfinite(series_summary(&s->rate).max))
-		why_set(why, "the guest told of %zu phases of %llu, last saying '%s'",
-			s->rate.count, (unsigned long long)asked.setup.runs, g->last);
-	else
-		return false;
-	return true;
-}
-
-static json_t *new_row(const char *part, uint64_t w, uint64_t k)
-{
-	return json_pack("{s:s, s:s, s:s}", "part", part, "workload", io_workload_names[w], "what",
-		monitor_names[k]);
-}
-
-static void add_rate_row(json_t *document, const struct run *r, uint64_t w, uint64_t k)
-{
-	struct why why;
-	const struct io_series *s = &r->guest[k].result[w];
-	json_t *row = new_row(is_disk(w) ? "disk" : "net", w, k);
-	if (is_missing(r, k, w, &why)) {
-		result_add_unavailable(document, row, &why);
-		return;
-	}
-	struct series cpu = per_unit(&s->cpu_us, &s->units);
-	json_object_set_new(row, is_disk(w) ? "iops" : "mbit_s", result_summary(&s->rate));
-	json_object_set_new(row, "cpu_us_each", result_summary(&cpu));
-	series_free(&cpu);
-	if (k == IO_LACUNA && is_asked(&asked.monitors, IO_QEMU) &&
-		!is_missing(r, IO_QEMU, w, &why))
-		json_object_set_new(
-			row, "to_qemu", result_ratio(&s->rate, &r->guest[IO_QEMU].result[w].rate));
-	result_add(document, row);
-}
-
-static void add_exits_row(json_t *document, const struct run *r, uint64_t w, uint64_t k)
-{
-	static const char *const names[IO_COUNTS] = { "exits", "returns", "kicks", "interrupts" };
-	struct why why;
-	const struct io_series *s = &r->guest[k].result[w];
-	json_t *row = new_row("exits", w, k);
-	bool missing = is_missing(r, k, w, &why);
-	if (missing || !r->has_trace) {
-		result_add_unavailable(document, row, missing ? &why : &r->why_trace);
-		return;
-	}
-	for (unsigned i = 0; i < IO_COUNTS; i++) {
-		struct series each = per_unit(&s->n[i], &s->units);
-		json_object_set_new(row, names[i], result_summary(&each));
-		series_free(&each);
-	}
-	result_add(document, row);
-}
-
-static void add_idle_row(json_t *document, const struct run *r, uint64_t k)
-{
-	json_t *row = json_pack("{s:s, s:s}", "part", "idle", "what", monitor_names[k]);
-	if (r->guest[k].failed) {
-		result_add_unavailable(document, row, &r->guest[k].why);
-		return;
-	}
-	json_object_set_new(row, "cpu_percent", result_number(r->guest[k].idle_percent));
-	result_add(document, row);
-}
-
-static void add_rows(json_t *document, const struct run *r)
-{
-	void (*const add[])(
-		json_t *, const struct run *, uint64_t, uint64_t) = { add_rate_row, add_exits_row };
-	for (size_t part = 0; part < sizeof(add) / sizeof(add[0]); part++)
-		for (size_t w = 0; w < asked.workloads.count; w++)
-			for (size_t k = 0; k < asked.monitors.count; k++)
-				add[part](document, r, asked.workloads.value[w],
-					asked.monitors.value[k]);
-	for (size_t k = 0; k < asked.monitors.count && asked.idle; k++)
-		add_idle_row(document, r, asked.monitors.value[k]);
-}
-
-/* lacuna's to QEMU's; NAN where one of them is missing. */
-static double rate_ratio(const struct run *r, uint64_t w)
-{
-	struct why why;
-	if (is_missing(r, IO_LACUNA, w, &why) || is_missing(r, IO_QEMU, w, &why))
-		return NAN;
-	return series_ratio(&r->guest[IO_LACUNA].result[w].rate, &r->guest[IO_QEMU].result[w].rate)
-		.median;
-}
-
-static double count_ratio(const struct run *r, uint64_t w, enum io_count count)
-{
-	struct series each[IO_MONITORS];
-	if (isnan(rate_ratio(r, w)) || !r->has_trace)
-		return NAN;
-	for (unsigned k = 0; k < IO_MONITORS; k++) {
-		const struct io_series *s = &r->guest[k].result[w];
-		each[k] = per_unit(&s->n[count], &s->units);
-	}
-	double ratio = series_ratio(&each[IO_LACUNA], &each[IO_QEMU]).median;
-	for (unsigned k = 0; k < IO_MONITORS; k++)
-		series_free(&each[k]);
-	return ratio;
-}
-
-static void add_figures(json_t *document, const struct run *r)
-{
-	char name[128];
-	bool both = asked.monitors.count == IO_MONITORS;
-	for (size_t i = 0; i < asked.workloads.count && both; i++) {
-		uint64_t w = asked.workloads.value[i];
-		snprintf(name, sizeof(name), "%s: rate to QEMU's", io_workload_names[w]);
-		result_figure(
-			document, name, rate_ratio(r, w), "times", true, is_disk(w) ? 1.0 : 0.9);
-		if (w == IO_RAND1 || w == IO_SEQ)
-			continue;
-		snprintf(name, sizeof(name), "%s: exits of each to QEMU's", io_workload_names[w]);
-		result_figure(document, name, count_ratio(r, w, IO_EXITS), "times", false, 1.0);
-		snprintf(name, sizeof(name), "%s: returns to userspace of each to QEMU's",
-			io_workload_names[w]);
-		result_figure(document, name, count_ratio(r, w, IO_RETURNS), "times", false, 1.0);
-	}
-	if (asked.idle && is_asked(&asked.monitors, IO_LACUNA))
-		result_figure(document, "CPU time of lacuna at rest",
-			r->guest[IO_LACUNA].idle_percent, "%", false, 0.1);
-}
+/* --- the command --- */
 
 static json_t *base_name(const char *path)
 {
@@ -422,21 +267,20 @@ static json_t *settings(void)
 {
 	return json_pack("{s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:b, s:o, s:s}", "workloads",
 		list_json(&asked.workloads, io_workload_names), "monitors",
-		list_json(&asked.monitors, monitor_names), "repeat", (json_int_t)asked.setup.runs,
-		"seconds", (json_int_t)asked.setup.seconds, "idle_seconds", (json_int_t)asked.idle,
-		"memory_mib", (json_int_t)asked.setup.memory_mib, "vcpus", (json_int_t)1, "direct",
+		list_json(&asked.monitors, io_monitor_names), "repeat",
+		(json_int_t)asked.setup.runs, "seconds", (json_int_t)asked.setup.seconds,
+		"idle_seconds", (json_int_t)asked.idle, "memory_mib",
+		(json_int_t)asked.setup.memory_mib, "vcpus", (json_int_t)1, "direct",
 		(int)asked.setup.direct, "kernel", base_name(asked.setup.kernel), "cmdline",
 		asked.setup.cmdline);
 }
 
-/* --- the command --- */
-
 static void close_run(struct run *r)
 {
 	for (unsigned k = 0; k < IO_MONITORS; k++) {
-		io_guest_end(&r->guest[k]);
+		io_guest_end(&r->results.guest[k]);
 		for (unsigned w = 0; w < IO_WORKLOADS; w++) {
-			struct io_series *s = &r->guest[k].result[w];
+			struct io_series *s = &r->results.guest[k].result[w];
 			series_free(&s->rate);
 			series_free(&s->units);
 			series_free(&s->cpu_us);
@@ -463,15 +307,20 @@ static int run(json_t **ret)
 	if (fd < 0)
 		return fail("bench io: %s", why.text);
 	json_t *document = result_new("io", settings());
-	r.has_trace = tracepoints_open(&r.trace, io_tracepoints, IO_TRACEPOINTS, &r.why_trace) == 0;
-	r.has_net = net_is_asked() && io_net_open(&r.net, &r.why_net) == 0;
+	struct io_results *results = &r.results;
+	*results = (struct io_results){ .workloads = &asked.workloads,
+		.monitors = &asked.monitors,
+		.runs = setup.runs,
+		.idle = asked.idle };
+	results->has_trace = tracepoints_open(&r.trace, io_tracepoints, IO_TRACEPOINTS,
+				     &results->why_trace) == 0;
+	results->has_net = net_is_asked() && io_net_open(&r.net, &results->why_net) == 0;
 	describe_workloads(&r, cmdline, sizeof(cmdline));
 	setup.cmdline = cmdline;
 	setup.program = program;
 	setup.disk = disk;
 	measure(&r, &setup);
-	add_rows(document, &r);
-	add_figures(document, &r);
+	io_rows_add(document, &r.results);
 	close_run(&r);
 	close(fd);
 	*ret = document;

@@ -12,6 +12,8 @@
 #define BOOT_NS (300 * SECOND_NS) /* to the first gate; an emulated host takes its time */
 #define ARGS    48
 
+const char *const io_monitor_names[] = { "lacuna", "qemu", NULL };
+
 const char *const io_workload_names[] = { "randread-4k-qd1", "randread-4k-qd32", "read-128k-qd8",
 	"send", "receive", NULL };
 static_assert(sizeof(io_workload_names) / sizeof(io_workload_names[0]) == IO_WORKLOADS + 1,

@@ -12,12 +12,13 @@
 #include "bench/tracepoints.h"
 
 enum io_monitor { IO_LACUNA, IO_QEMU, IO_MONITORS };
+extern const char *const io_monitor_names[];
 
 /* Disk first. */
 enum io_workload { IO_RAND1, IO_RAND32, IO_SEQ, IO_SEND, IO_RECEIVE, IO_WORKLOADS };
 #define IO_DISK_WORKLOADS IO_SEND
 
-/* What the guest and the JSON call them; NULL ends it. */
+/* What the guest and the JSON call them; NULL ends each. */
 extern const char *const io_workload_names[];
 
 /* What is counted of a phase. */

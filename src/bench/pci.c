@@ -68,14 +68,6 @@ static int set(const char *name, const char *value)
 	return option_number(name, value, 1, REPEAT_MAX, &asked.repeat);
 }
 
-static bool is_asked(const struct list *list, uint64_t value)
-{
-	for (size_t i = 0; i < list->count; i++)
-		if (list->value[i] == value)
-			return true;
-	return false;
-}
-
 /* --- rounds --- */
 
 /* One pass by one mechanism, over all rounds. */
@@ -205,7 +197,7 @@ static void add_row(json_t *document, const struct scan *scan, uint64_t mechanis
 	json_object_set_new(row, "ns_per_access", quantiles(p, 1e6 / own->tsc_khz));
 	json_object_set_new(row, "mean_ns", result_summary(&p->mean));
 	json_object_set_new(row, "total_ns", result_summary(&p->total));
-	if (mechanism != SCAN_ECAM_TRAP && is_asked(&asked.mechanisms, SCAN_ECAM_TRAP) &&
+	if (mechanism != SCAN_ECAM_TRAP && list_has(&asked.mechanisms, SCAN_ECAM_TRAP) &&
 		!trap->failed)
 		json_object_set_new(
 			row, "faster_than_trap", result_ratio(&trap->pass[pass].total, &p->total));
@@ -228,8 +220,8 @@ static void add_speed(json_t *document, const struct scan *scan,
 	double goal)
 {
 	char name[128];
-	if (!is_asked(&asked.mechanisms, fast) || !is_asked(&asked.mechanisms, slow) ||
-		!is_asked(&asked.passes, pass))
+	if (!list_has(&asked.mechanisms, fast) || !list_has(&asked.mechanisms, slow) ||
+		!list_has(&asked.passes, pass))
 		return;
 	snprintf(name, sizeof(name), "%u buses, scan %s, %s: %s faster than %s", scan->buses,
 		scan_names[scan->all ? ALL : LINUX_ORDER], pass_names[pass], mechanism_names[fast],
@@ -250,7 +242,7 @@ static void add_figures(
 	add_speed(document, scan, m, SCAN_ECAM_LARGE, SCAN_TYPE1, COLD, 200);
 	add_speed(document, scan, m, SCAN_ECAM_4K, SCAN_ECAM_TRAP, WARM, 100);
 	const struct measured *large = &m[SCAN_ECAM_LARGE];
-	if (!is_asked(&asked.mechanisms, SCAN_ECAM_LARGE) || !is_asked(&asked.passes, COLD))
+	if (!list_has(&asked.mechanisms, SCAN_ECAM_LARGE) || !list_has(&asked.passes, COLD))
 		return;
 	snprintf(name, sizeof(name), "%u buses, scan %s, cold: ecam-large, returns to userspace",
 		scan->buses, order);
@@ -283,7 +275,7 @@ static bool has_figures(const struct scan *scan, uint64_t order)
 		if (most < asked.buses.value[i])
 			most = asked.buses.value[i];
 	return scan->buses == most && scan->functions == asked.functions.value[0] &&
-	       order == (is_asked(&asked.scans, ALL) ? ALL : LINUX_ORDER);
+	       order == (list_has(&asked.scans, ALL) ? ALL : LINUX_ORDER);
 }
 
 static int measure_one(
@@ -293,7 +285,7 @@ static int measure_one(
 		.buses = (unsigned)buses,
 		.functions = (unsigned)functions,
 		.all = order == ALL,
-		.passes = is_asked(&asked.passes, WARM) ? 2 : 1,
+		.passes = list_has(&asked.passes, WARM) ? 2 : 1,
 	};
 	struct measured m[SCAN_MECHANISMS] = { 0 };
 	int rc = measure(&scan, m, why);

@@ -255,17 +255,9 @@ static void measure(const struct inputs *in, struct measured m[KINDS])
 	}
 }
 
-static bool is_kind_asked(enum kind kind)
-{
-	for (size_t i = 0; i < asked.kinds.count; i++)
-		if (asked.kinds.value[i] == kind)
-			return true;
-	return false;
-}
-
 static void add_rows(json_t *document, const struct measured m[KINDS])
 {
-	bool floor = is_kind_asked(FLOOR) && !m[FLOOR].failed;
+	bool floor = list_has(&asked.kinds, FLOOR) && !m[FLOOR].failed;
 	for (size_t i = 0; i < asked.kinds.count; i++) {
 		enum kind k = (enum kind)asked.kinds.value[i];
 		json_t *row = json_pack("{s:s, s:s}", "part", "start", "what", kind_names[k]);
@@ -290,10 +282,10 @@ static double to_floor(const struct measured m[KINDS], enum kind kind)
 
 static void add_figures(json_t *document, const struct measured m[KINDS])
 {
-	if (is_kind_asked(LIBRARY) && is_kind_asked(FLOOR))
+	if (list_has(&asked.kinds, LIBRARY) && list_has(&asked.kinds, FLOOR))
 		result_figure(document, "library to the floor", to_floor(m, LIBRARY), "times",
 			false, 1.3);
-	if (is_kind_asked(EXEC) && is_kind_asked(FLOOR))
+	if (list_has(&asked.kinds, EXEC) && list_has(&asked.kinds, FLOOR))
 		result_figure(
 			document, "exec to the floor", to_floor(m, EXEC), "times", false, 1.5);
 }
