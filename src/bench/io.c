@@ -196,15 +196,16 @@ static enum io_workload next_phase(const struct run *r)
 
 static void run_phases(struct run *r)
 {
+	uint64_t phases = asked.setup.runs * asked.workloads.count;
 	enum io_workload w;
-	for (uint64_t phase = 0; (w = next_phase(r)) != IO_WORKLOADS; phase++) {
+	for (uint64_t phase = 0; phase < phases && (w = next_phase(r)) != IO_WORKLOADS; phase++) {
 		size_t order[IO_MONITORS], count = asked.monitors.count;
 		round_order(phase, count, order);
 		for (size_t i = 0; i < count; i++) {
 			uint64_t k = asked.monitors.value[order[i]];
 			progress("io: phase %llu of %llu: %s, %s", (unsigned long long)phase + 1,
-				(unsigned long long)asked.setup.runs * asked.workloads.count,
-				io_workload_names[w], io_monitor_names[k]);
+				(unsigned long long)phases, io_workload_names[w],
+				io_monitor_names[k]);
 			if (runs(r, k) && io_guest_next(&r->results.guest[k]) == w)
 				io_guest_phase(&r->results.guest[k],
 					r->results.has_trace ? &r->trace : NULL,

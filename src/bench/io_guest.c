@@ -12,6 +12,8 @@
 #define BOOT_NS (300 * SECOND_NS) /* to the first gate; an emulated host takes its time */
 #define ARGS    48
 
+#define RESULTS_MAX 1000 /* of a workload: no more runs can be asked for */
+
 const char *const io_monitor_names[] = { "lacuna", "qemu", NULL };
 
 const char *const io_workload_names[] = { "randread-4k-qd1", "randread-4k-qd32", "read-128k-qd8",
@@ -38,7 +40,7 @@ static void take_result(struct io_guest *g, const char *text)
 	size_t len = strcspn(text, " ");
 	enum io_workload w = find_workload(text, len);
 	char *rest, *end;
-	if (w == IO_WORKLOADS)
+	if (w == IO_WORKLOADS || g->result[w].rate.count == RESULTS_MAX)
 		return;
 	double a = strtod(text + len, &rest), b = strtod(rest, &end);
 	if (end == rest || !(a > 0) || !(b > 0))
@@ -318,6 +320,11 @@ int io_guest_phase(struct io_guest *g, struct tracepoints *trace, uint64_t limit
 		return -1;
 	exits += exits_of(g);
 	cpu += io_guest_cpu_us(g);
+	if (strcmp(g->gate, "end") != 0) {
+		why_set(&g->why, "%s: the guest came to gate '%s' in place of 'end'", name_of(g),
+			g->gate);
+		return give_up(g);
+	}
 	series_add(&s->n[IO_EXITS], exits);
 	series_add(&s->cpu_us, cpu);
 	if (take_counts(g, trace, s) < 0)
@@ -327,6 +334,11 @@ int io_guest_phase(struct io_guest *g, struct tracepoints *trace, uint64_t limit
 
 int io_guest_finish(struct io_guest *g)
 {
+	if (strcmp(g->gate, "idle") != 0) {
+		why_set(&g->why, "%s: after all phases the guest stands at gate '%s'", name_of(g),
+			g->gate);
+		return give_up(g);
+	}
 	child_tell(&g->child, "\n");
 	if (child_serve(&g->child, now_ns() + BOOT_NS)) {
 		why_set(&g->why, "%s: the guest did not end", name_of(g));

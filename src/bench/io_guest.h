@@ -80,7 +80,7 @@ extern const struct tracepoint io_tracepoints[];
 /* CPU time of its process so far, what has ended in it included. */
 double io_guest_cpu_us(const struct io_guest *g);
 
-/* Lets it go from its last gate, and waits for its end. */
+/* Lets it go from its last gate, which must be "idle", and waits for its end. */
 int io_guest_finish(struct io_guest *g);
 
 /* Ends it if it runs, and frees what it holds. */

@@ -57,10 +57,11 @@ gate() {
 }
 [ "${FAKE_ENDS:-}" != "$who" ] || { echo "$who: broken" >&2 && exit 1; }
 [ "${FAKE_HANGS:-}" != "$who" ] || { sleep 1000 & echo "$$ $!" >"$FAKE_PIDS"; wait; }
+[ "${FAKE_REPEATS:-}" != "$who" ] || runs=$((runs + 1))
 for ((run = 1; run <= runs; run++)); do
 	for w in "${workloads[@]}"; do
 		gate begin "$w"
-		gate end
+		[ "${FAKE_SKIPS:-}" = "$who" ] || gate end
 		[ "${FAKE_MUTE:-}" = "$who" ] || results+="guest $w $((amount * run)) 1000"$'\n'
 	done
 done
@@ -103,6 +104,13 @@ FAKE_MUTE=lacuna fake --format json >"$result"
 check "one is mute: the schema holds" valid "$result"
 holds "one is mute: its rows say so" '[.rows[] | select(.what == "lacuna" and .part == "disk") | .not_available |
 	test("told of 0 phases of 3")] == [true, true]' "$result"
+FAKE_SKIPS=lacuna fake --format json >"$result"
+holds "one skips a gate: its rows say so" '[.rows[] | select(.what == "lacuna") | .not_available |
+	test("came to gate .begin read-128k-qd8. in place of .end.")] == [true, true, true, true, true]' "$result"
+FAKE_REPEATS=lacuna fake --format json >"$result"
+check "one goes on for ever: the schema holds" valid "$result"
+holds "one goes on for ever: its rows say so, and it is left" '[.rows[] | select(.what == "lacuna") | .not_available | test("stands at gate .begin")] == [true, true, true, true, true] and
+	([.rows[] | select(.what == "qemu" and .part == "disk") | has("iops")] == [true, true])' "$result"
 mv "$tmp/bin/qemu-system-x86_64" "$tmp/bin/fake" && ln -sf fake "$tmp/bin/lacuna"
 mkdir "$tmp/few"
 for program in bash sleep timeout; do ln -s "$(command -v $program)" "$tmp/few/$program"; done
