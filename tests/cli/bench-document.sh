@@ -1,0 +1,42 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# tools/bench write: the document that it makes of saved results, twice the same, with what is missing told.
+. "$(dirname "$0")/../lib.sh"
+
+if ! command -v gnuplot >/dev/null; then
+	skip "the document" "gnuplot is not installed"
+	finish
+fi
+export BENCH=quick LACUNA
+results=$tmp/build/bed/bench-quick document=$tmp/build/bench/BENCHMARKS.md
+write() { BUILD=$tmp/build "$top/tools/bench" "$@"; }
+mkdir -p "$results"
+"$LACUNA" bench start --kinds none --vms none --save "$results/start.json" >/dev/null
+# A result as of an emulated bed, with a goal reached, one missed, and one that could not be had.
+jq '.command = "io" | .host |= (.cpu = "a CPU" | .hypervisor = "TCGTCGTCGTCG" | .kvm = {"flavour": "kvm_amd"} | .mitigations = {"b": "Vulnerable", "a": "Not affected"}) |
+	.rows = [{"part": "idle", "what": "lacuna", "cpu_percent": 0.25}, {"part": "idle", "what": "qemu", "not_available": "no such thing"},
+		{"part": "disk", "workload": "read-128k-qd8", "what": "lacuna", "iops": {"count": 1, "min": 5, "p50": 5, "max": 5}}] |
+	.figures = [{"name": "one", "value": 1.23456, "unit": "times", "goal": 1, "goal_is": "at_least", "met": true},
+		{"name": "two", "value": 7, "unit": "", "goal": 0, "goal_is": "at_most", "met": false},
+		{"name": "three", "value": null, "unit": "%", "goal": 0.1, "goal_is": "at_most", "met": null}]' "$results/start.json" >"$results/io.json"
+echo "status 125: lacuna: it broke" >"$results/boot.why"
+check "writes" write write
+cp "$document" "$tmp/first" && cp -r "$tmp/build/bench/bench" "$tmp/charts"
+check "writes again" write write
+check "the same results give the same document" cmp "$tmp/first" "$document"
+check "and the same charts" diff -r "$tmp/charts" "$tmp/build/bench/bench"
+same "charts: SVG alone" "io-disk.svg" "$(cd "$tmp/charts" && echo *)"
+for line in '| io: one | 1.235 times | at least 1 times | reached |' '| io: two | 7 | at most 0 | **missed** |' \
+	'| io: three | not available | at most 0.1 % | - |' '![io-disk](bench/io-disk.svg)' 'Not measured: status 125: lacuna: it broke' \
+	'Not measured: it was left out' 'qemu    not available: no such thing'; do
+	check "says: $line" grep -qxF -- "$line" "$document"
+done
+check "says where times are relative only" grep -q '^- \*io\*: measured in an \*\*emulated\*\* bed' "$document"
+check "names the host and what it mitigates" grep -q '^- \*\*io\*\*, lacuna .*: a CPU, .*KVM: kvm_amd, itself a guest of TCG.* Mitigations: b: Vulnerable\.$' "$document"
+same "goals are told once" 1 "$(grep -c '^| io: two' "$document")"
+same "no line of the tables speaks of them" "" "$(grep 'goal: at' "$document")"
+
+# --- usage
+check "an unknown name" grep -q "^bench: unknown name 'nothing'; try: start pci boot io$" <(write nothing 2>&1)
+check "an unknown kind of run" grep -q "^bench: BENCH='slow' is not 'quick'$" <(BENCH=slow write write 2>&1)
+finish
