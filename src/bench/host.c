@@ -185,6 +185,8 @@ void host_line(const json_t *host, char *buf, size_t size)
 	const char *outer = json_string_value(json_object_get(host, "hypervisor"));
 	if (outer && !strcmp(outer, "KVMKVMKVM"))
 		outer = "KVM";
+	else if (outer && !strcmp(outer, "TCGTCGTCGTCG"))
+		outer = "QEMU's emulator (TCG)";
 	snprintf(buf, size, "%s, %lld CPUs, Linux %s, %s%s%s%s", cpu ? cpu : "unknown CPU",
 		(long long)json_integer_value(json_object_get(host, "cpus")), kernel ? kernel : "?",
 		flavour ? flavour : "no KVM", outer ? ", itself a guest" : "",

@@ -69,12 +69,18 @@ static void put_bars(FILE *f, const struct plot *p)
 	fprintf(f, "set boxwidth %.6g\nset style fill solid %s border -1\nset xrange [-0.6:%.6g]\n",
 		width, p->stacked ? "1.0" : "0.7",
 		(double)(p->count ? p->series[0].count : 0) - 0.4);
-	fprintf(f, "set xtics noenhanced%s\nplot ", is_crowded(p) ? " rotate by -20" : "");
+	fprintf(f, "set xtics noenhanced%s (", is_crowded(p) ? " rotate by -20" : "");
+	for (size_t j = 0; p->count && j < p->series[0].count; j++) { /* once, below its bars */
+		fprintf(f, "%s", j ? ", " : "");
+		put_text(f, p->series[0].point[j].label);
+		fprintf(f, " %zu", j);
+	}
+	fprintf(f, ")\nplot ");
 	for (size_t i = 0; i < p->count; i++) {
 		double beside = p->stacked ? 0 : (double)i - ((double)p->count - 1) / 2;
 		double shift = beside * width;
-		fprintf(f, "%s$s%zu using ($1+%.6g):3:xtic(2) with boxes linetype %zu ",
-			i ? ", " : "", i, shift, i + 1);
+		fprintf(f, "%s$s%zu using ($1+%.6g):3 with boxes linetype %zu ", i ? ", " : "", i,
+			shift, i + 1);
 		if (p->series[i].name) {
 			fprintf(f, "title ");
 			put_text(f, p->series[i].name);
@@ -120,7 +126,7 @@ static void put_script(FILE *f, const struct plot *p, const json_t *document, co
 	put_text(f, p->title);
 	fprintf(f, ".\"\\n\".");
 	put_text(f, host);
-	fprintf(f, ".\"; lacuna %s\" noenhanced\nset ylabel ",
+	fprintf(f, ".\"; lacuna %s\" noenhanced font \",10\"\nset ylabel ",
 		json_string_value(json_object_get(document, "lacuna")));
 	put_text(f, p->y_label);
 	fprintf(f, " noenhanced\nset xlabel ");
