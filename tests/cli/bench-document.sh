@@ -26,7 +26,7 @@ check "writes again" write write
 check "the same results give the same document" cmp "$tmp/first" "$document"
 check "and the same charts" diff -r "$tmp/charts" "$tmp/build/bench/bench"
 same "charts: SVG alone" "io-disk.svg" "$(cd "$tmp/charts" && echo *)"
-for line in '| io: one | 1.235 times | at least 1 times | reached |' '| io: two | 7 | at most 0 | **missed** |' \
+for line in '| io: one | 1.2346 times | at least 1 times | reached |' '| io: two | 7 | at most 0 | **missed** |' \
 	'| io: three | not available | at most 0.1 % | - |' '![io-disk](bench/io-disk.svg)' 'Not measured: status 125: lacuna: it broke' \
 	'Not measured: it was left out' 'qemu    not available: no such thing'; do
 	check "says: $line" grep -qxF -- "$line" "$document"
