@@ -451,6 +451,7 @@ installed := \
 	$(call place,644,completions/_lacuna,$(zshcompletiondir)) \
 	$(call place,644,README.md CHANGELOG.md LICENSE,$(docdir)) \
 	$(call place,644,$(sort $(wildcard docs/*.md docs/*.json)),$(docdir)/docs) \
+	$(call place,644,$(sort $(wildcard docs/bench/*.svg)),$(docdir)/docs/bench) \
 	$(call place,644,$(sort $(wildcard examples/*.[ch] examples/*.md)),$(docdir)/examples) \
 	$(call place,644,$(example_guest_src),$(docdir)/examples/guest)
 define newline
@@ -468,7 +469,7 @@ install: all man $(BUILD)/lacuna.pc ## install below $(DESTDIR)$(prefix) what wa
 
 uninstall: ## remove what install put there, and folders of our own that are then empty
 	rm -f $(foreach r,$(installed),"$(DESTDIR)$(call row,3,$(r))")
-	for folder in $(docdir)/examples/guest $(docdir)/examples $(docdir)/docs $(docdir) $(includedir)/lacuna; do \
+	for folder in $(docdir)/examples/guest $(docdir)/examples $(docdir)/docs/bench $(docdir)/docs $(docdir) $(includedir)/lacuna; do \
 		[ ! -d "$(DESTDIR)$$folder" ] || rmdir --ignore-fail-on-non-empty "$(DESTDIR)$$folder"; done
 
 clean: ## remove the build folder

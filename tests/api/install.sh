@@ -27,7 +27,7 @@ expected=$({
 	done
 	echo opt/l/share/bash-completion/completions/lacuna
 	echo opt/l/share/zsh/site-functions/_lacuna
-	ls README.md CHANGELOG.md LICENSE docs/*.md docs/*.json examples/*.[ch] examples/*.md examples/guest/* 2>/dev/null | sed 's|^|opt/l/share/doc/lacuna/|'
+	ls README.md CHANGELOG.md LICENSE docs/*.md docs/*.json docs/bench/*.svg examples/*.[ch] examples/*.md examples/guest/* 2>/dev/null | sed 's|^|opt/l/share/doc/lacuna/|'
 } | sort)
 same "installs these files" "$expected" "$(relative "$root")"
 same "programs and libraries may be executed, nothing else" \
