@@ -13,6 +13,7 @@ int why_set(struct why *why, const char *fmt, ...)
 {
 	va_list ap;
 	va_start(ap, fmt);
+	// cppcheck-suppress ctuuninitvar ; here it is filled in
 	vsnprintf(why->text, sizeof(why->text), fmt, ap);
 	va_end(ap);
 	return -1;
