@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "dev/ged.h"
 #include "dev/serial.h"
@@ -96,6 +97,33 @@ int machine_start(struct machine *m, struct lacuna_error **err)
 	return rc;
 }
 
+/* --- kicks --- */
+
+/*
+ * A kick is not lost by what is known of KVM's interface, but a host has been seen to let a vCPU
+ * sleep through one (KVM in a guest of KVM). So whoever waits for vCPUs kicks again now and then,
+ * and no guest, on whatever host, can't be ended.
+ */
+#define KICK_AGAIN_MS 100
+
+/* Waits for @cond under @lock; false: for as long as to kick again. */
+static bool wait_a_while(pthread_cond_t *cond, pthread_mutex_t *lock)
+{
+	struct timespec until;
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += KICK_AGAIN_MS * 1000000L;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	return pthread_cond_clockwait(cond, lock, CLOCK_MONOTONIC, &until) == 0;
+}
+
+static void kick_again(struct machine *m)
+{
+	LOCK_SCOPE(&m->end_lock);
+	if (m->ending)
+		vcpus_kick(m);
+}
+
 /* --- pause --- */
 
 int machine_pause(struct machine *m, struct lacuna_error **err)
@@ -107,7 +135,8 @@ int machine_pause(struct machine *m, struct lacuna_error **err)
 	vcpus_kick(m);
 	/* vCPU threads leave only once the machine is ending */
 	while (m->pausing && !m->ending && m->parked < m->vcpu_count)
-		pthread_cond_wait(&m->parking, &m->end_lock);
+		if (!wait_a_while(&m->parking, &m->end_lock) && m->pausing)
+			vcpus_kick(m);
 	if (m->ending)
 		return err_set(err, ESRCH, "the VM has ended");
 	return m->pausing ? 0 : err_set(err, ECANCELED, "the VM was resumed meanwhile");
@@ -207,7 +236,8 @@ static void finish(struct machine *m)
 static void join(struct machine *m)
 {
 	while (m->running)
-		pthread_cond_wait(&m->stopped, &m->lock);
+		if (!wait_a_while(&m->stopped, &m->lock))
+			kick_again(m);
 	if (!m->waited) {
 		m->waited = true;
 		pthread_mutex_unlock(&m->lock); /* the program's functions take the last output */
