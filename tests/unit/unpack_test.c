@@ -395,10 +395,11 @@ Test(kernel_cache, the_least_recently_used_goes)
 Test(kernel_cache, what_is_not_ours_stays)
 {
 	static const char *const names[] = {
-		"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", ".new.1",
+		"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+		".new.1",
 		"lacuna-notes",
-		"lacuna-" /* 64 digits, one of which is none */
-		"ga7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+		/* 64 digits, one of which is none */
+		"lacuna-ga7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
 	};
 	struct kernel_key key = kernel_key("abc", 3, 5);
 	cr_assert_eq(kernel_cache_store(inner, &key, "hello"), 0);
