@@ -13,15 +13,29 @@
 
 #define TIMEOUT_NS (60 * SECOND_NS)
 
-/* In double quotes gnuplot knows escapes; with "noenhanced", _ and ^ mean themselves. */
+/* A document may come from anywhere, and gnuplot runs commands: those in backquotes too, where a
+ * string has double quotes. In single quotes all but these means itself; with "noenhanced", _ and ^
+ * do. */
 static void put_text(FILE *f, const char *text)
 {
-	fputc('"', f);
-	for (; *text; text++) {
-		if (*text == '"' || *text == '\\')
-			fputc('\\', f);
+	fputc('\'', f);
+	for (; text && *text; text++) {
+		if (*text == '\'')
+			fputc('\'', f);
 		fputc((unsigned char)*text < ' ' ? ' ' : *text, f);
 	}
+	fputc('\'', f);
+}
+
+/* In a line of data, which is not looked into for commands, and where only double quotes quote. */
+static void put_field(FILE *f, const char *text)
+{
+	fputc('"', f);
+	for (; *text; text++)
+		fputc((unsigned char)*text < ' '        ? ' '
+			: *text == '"' || *text == '\\' ? '\''
+							: *text,
+			f);
 	fputc('"', f);
 }
 
@@ -53,7 +67,7 @@ static void put_data(FILE *f, const struct plot *p)
 			const struct plot_point *at = &s->point[j];
 			bool spread = at->high > at->low;
 			fprintf(f, "%.9g ", p->kind == PLOT_BARS ? (double)j : at->x);
-			put_text(f, at->label);
+			put_field(f, at->label);
 			fprintf(f, " %.9g %.9g %.9g\n", at->y, spread ? at->low : at->y,
 				spread ? at->high : at->y);
 		}
@@ -126,8 +140,9 @@ static void put_script(FILE *f, const struct plot *p, const json_t *document, co
 	put_text(f, p->title);
 	fprintf(f, ".\"\\n\".");
 	put_text(f, host);
-	fprintf(f, ".\"; lacuna %s\" noenhanced font \",10\"\nset ylabel ",
-		json_string_value(json_object_get(document, "lacuna")));
+	fprintf(f, ".\"; lacuna \".");
+	put_text(f, json_string_value(json_object_get(document, "lacuna")));
+	fprintf(f, " noenhanced font \",10\"\nset ylabel ");
 	put_text(f, p->y_label);
 	fprintf(f, " noenhanced\nset xlabel ");
 	put_text(f, p->x_label);

@@ -36,7 +36,7 @@ int loop_add_fd(struct loop *loop, int fd, uint32_t events, loop_fd_fn fn, void 
 void loop_set_events(struct loop_source *source, uint32_t events);
 
 /* A timer, disarmed at first. loop_arm: first after @first_us, then every @period_us (0: once);
- * first_us 0 disarms. */
+ * first_us 0 disarms. Any thread, any lock. */
 int loop_add_timer(struct loop *loop, loop_fn fn, void *opaque, struct loop_source **ret,
 	struct lacuna_error **err);
 void loop_arm(struct loop_source *timer, uint64_t first_us, uint64_t period_us);

@@ -32,6 +32,21 @@ static void on_timeout(void *opaque)
 	machine_end(opaque, LACUNA_END_TIMEOUT, 0, NULL);
 }
 
+/*
+ * By what KVM promises no kick is lost, but a host has been seen to let a vCPU sleep through one
+ * (KVM in a guest of KVM). So vCPUs that are to leave the guest and are still there after a while
+ * are kicked again: no guest, on whatever host, can't be ended.
+ */
+#define KICK_AGAIN_MS 100
+
+static void on_kick_again(void *opaque)
+{
+	struct machine *m = opaque;
+	LOCK_SCOPE(&m->end_lock);
+	if (!vcpus_kick_again(m)) /* those that are gone don't come back */
+		loop_arm(m->kick_timer, 0, 0);
+}
+
 int machine_make_timers(
 	struct machine *m, const struct machine_config *config, struct lacuna_error **err)
 {
@@ -39,6 +54,8 @@ int machine_make_timers(
 	int rc = loop_add_timer(m->loop, on_timeout, m, &m->timeout_timer, err);
 	if (rc == 0)
 		rc = loop_add_timer(m->loop, on_drain, m, &m->drain_timer, err);
+	if (rc == 0)
+		rc = loop_add_timer(m->loop, on_kick_again, m, &m->kick_timer, err);
 	return rc;
 }
 
@@ -97,34 +114,20 @@ int machine_start(struct machine *m, struct lacuna_error **err)
 	return rc;
 }
 
-/* --- kicks --- */
+/* --- pause --- */
 
-/*
- * A kick is not lost by what is known of KVM's interface, but a host has been seen to let a vCPU
- * sleep through one (KVM in a guest of KVM). So whoever waits for vCPUs kicks again now and then,
- * and no guest, on whatever host, can't be ended.
- */
-#define KICK_AGAIN_MS 100
-
-/* Waits for @cond under @lock; false: for as long as to kick again. */
-static bool wait_a_while(pthread_cond_t *cond, pthread_mutex_t *lock)
+/* Until one more has parked, or it is time to kick again. */
+static void wait_for_parking(struct machine *m)
 {
 	struct timespec until;
 	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_nsec += KICK_AGAIN_MS * 1000000L;
 	until.tv_sec += until.tv_nsec / 1000000000;
 	until.tv_nsec %= 1000000000;
-	return pthread_cond_clockwait(cond, lock, CLOCK_MONOTONIC, &until) == 0;
+	int rc = pthread_cond_clockwait(&m->parking, &m->end_lock, CLOCK_MONOTONIC, &until);
+	if (rc == ETIMEDOUT && m->pausing)
+		vcpus_kick_again(m);
 }
-
-static void kick_again(struct machine *m)
-{
-	LOCK_SCOPE(&m->end_lock);
-	if (m->ending)
-		vcpus_kick(m);
-}
-
-/* --- pause --- */
 
 int machine_pause(struct machine *m, struct lacuna_error **err)
 {
@@ -135,8 +138,7 @@ int machine_pause(struct machine *m, struct lacuna_error **err)
 	vcpus_kick(m);
 	/* vCPU threads leave only once the machine is ending */
 	while (m->pausing && !m->ending && m->parked < m->vcpu_count)
-		if (!wait_a_while(&m->parking, &m->end_lock) && m->pausing)
-			vcpus_kick(m);
+		wait_for_parking(m);
 	if (m->ending)
 		return err_set(err, ESRCH, "the VM has ended");
 	return m->pausing ? 0 : err_set(err, ECANCELED, "the VM was resumed meanwhile");
@@ -198,6 +200,7 @@ static void end(struct machine *m, enum lacuna_end_reason reason, int code, cons
 		return;
 	}
 	vcpus_kick(m);
+	loop_arm(m->kick_timer, KICK_AGAIN_MS * 1000, KICK_AGAIN_MS * 1000);
 	pthread_cond_broadcast(&m->parking);
 }
 
@@ -236,8 +239,7 @@ static void finish(struct machine *m)
 static void join(struct machine *m)
 {
 	while (m->running)
-		if (!wait_a_while(&m->stopped, &m->lock))
-			kick_again(m);
+		pthread_cond_wait(&m->stopped, &m->lock);
 	if (!m->waited) {
 		m->waited = true;
 		pthread_mutex_unlock(&m->lock); /* the program's functions take the last output */

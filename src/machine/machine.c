@@ -378,6 +378,7 @@ void machine_unref(struct machine *m)
 	}
 	loop_remove(m->timeout_timer);
 	loop_remove(m->drain_timer);
+	loop_remove(m->kick_timer);
 	devmem_free(m);
 	devices_free(m);
 	platform_free(m);

@@ -48,6 +48,7 @@ struct vcpu {
 	bool created;            /* the thread must be joined */
 	pthread_t self;          /* the same, for kicks; valid while `signalable` */
 	_Atomic bool signalable; /* set by the thread itself before its first run */
+	_Atomic bool inside;     /* in KVM_RUN, or about to be */
 	struct vcpu_counters counters;
 };
 
@@ -101,7 +102,7 @@ struct machine {
 	/* KVM's coalesced ring */
 	pthread_mutex_t ring_lock;
 	_Atomic uint64_t coalesced_pio, coalesced_mmio;
-	struct loop_source *drain_timer, *timeout_timer;
+	struct loop_source *drain_timer, *timeout_timer, *kick_timer;
 
 	struct match *serial_marker, *console_marker; /* NULL: nobody looks */
 	_Atomic uint64_t created_us, started_us, marker_us, first_entry_us, end_us;
@@ -141,7 +142,8 @@ int vcpus_new(struct machine *m, const struct machine_config *config,
 	const struct boot_entry *entry, const struct kvm_cpuid2 *supported,
 	struct lacuna_error **err);
 int vcpus_start(struct machine *m, struct lacuna_error **err);
-void vcpus_kick(struct machine *m); /* end_lock held, as for the next */
+void vcpus_kick(struct machine *m);       /* end_lock held, as for the next two */
+bool vcpus_kick_again(struct machine *m); /* those that are still inside; true if there are any */
 void vcpus_unkick(struct machine *m);
 void vcpus_join(struct machine *m);
 void vcpus_free(struct machine *m);

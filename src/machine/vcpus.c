@@ -130,7 +130,9 @@ static bool run_once(struct vcpu *v)
 {
 	struct machine *m = v->machine;
 	struct kvm_exit e;
+	atomic_store(&v->inside, true);
 	int rc = kvm_vcpu_run(&v->kvm, &e);
+	atomic_store(&v->inside, false);
 	bump(&v->counters.total);
 	if (rc < 0) {
 		run_failed(v, -rc);
@@ -217,6 +219,20 @@ static void *vcpu_thread(void *opaque)
 		eventfd_signal(m->end_fd);
 	}
 	return NULL;
+}
+
+bool vcpus_kick_again(struct machine *m)
+{
+	bool any = false;
+	for (unsigned i = 0; i < m->vcpu_count; i++) {
+		struct vcpu *v = &m->vcpu[i];
+		/* Not one in a callback: that may wait for something, and would begin anew. */
+		if (!atomic_load(&v->signalable) || !atomic_load(&v->inside))
+			continue;
+		any = true;
+		pthread_kill(v->self, kick_signal());
+	}
+	return any;
 }
 
 void vcpus_kick(struct machine *m)

@@ -5,6 +5,7 @@
  */
 #include <fcntl.h>
 #include <lacuna/vm.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -104,8 +105,16 @@ int main(int argc, char **argv)
 	vm = halted(kernel);
 	lost = 0;
 	to_lose = 2;
+	struct pollfd end = { .fd = lacuna_vm_end_fd(vm), .events = POLLIN };
+	lacuna_vm_stop(vm);
+	tell(poll(&end, 1, -1) == 1 && lost == 2, "ended, and nobody waits");
+	lacuna_vm_free(vm);
+
+	vm = halted(kernel);
+	lost = 0;
+	to_lose = 2;
 	lacuna_vm_free(vm);
 	tell(lost == 2, "freed");
-	printf("1..3\n");
+	printf("1..4\n");
 	return 0;
 }
