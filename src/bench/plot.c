@@ -14,16 +14,13 @@
 #define TIMEOUT_NS (60 * SECOND_NS)
 
 /* A document may come from anywhere, and gnuplot runs commands: those in backquotes too, where a
- * string has double quotes. In single quotes all but these means itself; with "noenhanced", _ and ^
- * do. */
+ * string has double quotes. In single quotes all but these means itself (and two of them are not
+ * always taken for one); with "noenhanced", _ and ^ do. */
 static void put_text(FILE *f, const char *text)
 {
 	fputc('\'', f);
-	for (; text && *text; text++) {
-		if (*text == '\'')
-			fputc('\'', f);
-		fputc((unsigned char)*text < ' ' ? ' ' : *text, f);
-	}
+	for (; text && *text; text++)
+		fputc((unsigned char)*text < ' ' ? ' ' : *text == '\'' ? '"' : *text, f);
 	fputc('\'', f);
 }
 

@@ -118,6 +118,15 @@ if command -v gnuplot >/dev/null; then
 	for text in "One access of a PCI scan: 1 buses, 1 functions, scan linux" "ecam-trap" "ecam-large" "cold" "warm"; do
 		check "plot: says '$text'" grep -qF "$text" "$tmp/plots/pci.svg"
 	done
+	# a document may come from anywhere, and gnuplot runs commands
+	bench --buses 1 --functions 1 --mechanism ecam-trap --scan linux --repeat 1 --save "$tmp/saved.json" >/dev/null
+	for text in "\`touch $tmp/ran\`" "\"; system('touch $tmp/ran'); \"" "'; system('touch $tmp/ran'); '" "x"$'\n'"!touch $tmp/ran"$'\n#' '\'; do
+		jq --arg t "$text" '.lacuna = $t | .host.cpu = $t | .rows[].mechanism |= (. + $t)' "$tmp/saved.json" >"$tmp/hostile.json"
+		"$LACUNA" bench pci --from "$tmp/hostile.json" --plot "$tmp/hostile" >"$tmp/out" 2>&1
+		check "plot: a document that says ${text//$tmp/DIR}: no command is run" [ ! -e "$tmp/ran" ]
+		check "plot: and it is drawn" [ -s "$tmp/hostile/pci.svg" ]
+		rm -rf "$tmp/hostile" "$tmp/ran"
+	done
 else
 	skip "the chart" "gnuplot is not installed"
 fi
