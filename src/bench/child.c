@@ -2,11 +2,13 @@
 /* Children and undos; see child.h. */
 #include "bench/child.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -33,8 +35,55 @@ static uint64_t *exec_stamp; /* shared with the child that is being made */
 
 /* --- the end --- */
 
-/* The child, and what it has left in its process group: that is ours to reap, since we are the
- * subreaper (prctl(2)). When it returns, all of them are gone. */
+static bool is_tracked(pid_t pid)
+{
+	for (const struct child *c = children; c; c = c->next)
+		if (c->pid == pid)
+			return true;
+	return false;
+}
+
+/* Kills and reaps children of this process that nobody knows of: those of a child that has ended,
+ * which had left its process group, as timeout(1) does. True if there were any. */
+static bool end_orphans_of(const char *task)
+{
+	char path[64];
+	bool any = false;
+	int pid;
+	snprintf(path, sizeof(path), "/proc/self/task/%.20s/children", task);
+	FILE *f = fopen(path, "re");
+	while (f && fscanf(f, "%d", &pid) == 1) {
+		if (is_tracked(pid))
+			continue;
+		int reaped;
+		kill(pid, SIGKILL);
+		do
+			reaped = waitpid(pid, NULL, 0);
+		while (reaped < 0 && errno == EINTR);
+		any |= reaped == pid;
+	}
+	if (f)
+		fclose(f);
+	return any;
+}
+
+/* What an orphan leaves behind is ours in its turn. */
+static void end_orphans(void)
+{
+	bool any;
+	do {
+		DIR *dir = opendir("/proc/self/task");
+		any = false;
+		for (const struct dirent *e; dir && (e = readdir(dir));)
+			if (e->d_name[0] != '.')
+				any |= end_orphans_of(e->d_name);
+		if (dir)
+			closedir(dir);
+	} while (any);
+}
+
+/* The child, and what it has left, in its process group and outside: that is ours to reap, since we
+ * are the subreaper (prctl(2)). When it returns, all of them are gone. */
 static void kill_and_reap(struct child *c)
 {
 	kill(-c->pid, SIGKILL);
@@ -42,6 +91,7 @@ static void kill_and_reap(struct child *c)
 		;
 	while (waitpid(-c->pid, NULL, 0) > 0 || errno == EINTR)
 		;
+	end_orphans();
 }
 
 static void end_all(void)

@@ -35,9 +35,9 @@ refused "no number" "count: 'all' is not a number from 0 to 1000" "$LACUNA" benc
 refused "no time" "timeout: '0' is not a number from 1 to 86400" "$LACUNA" bench boot --timeout 0
 refused "until: unknown" "until: 'login' is none of: end, marker" "$LACUNA" bench boot --until login
 refused "initcalls: unknown" "initcalls: 'yes' is none of: none, console, log" "$LACUNA" bench boot --initcalls yes
-refused "unknown variant" "variants: 'lacuna-2bus' is none of: lacuna, lacuna-1bus, .*, lacuna-trap-256bus, all" \
+refused "unknown variant" "variants: 'lacuna-2bus' is none of: lacuna, lacuna-1bus, .*, lacuna-unpack-guest, all" \
 	"$LACUNA" bench boot --variants lacuna,lacuna-2bus
-refused "unknown monitor" "compare: 'bochs' is none of: qemu-q35, qemu-q35-onebus, qemu-microvm, qemu-microvm-onebus, all" \
+refused "unknown monitor" "compare: 'bochs' is none of: qemu-q35, qemu-q35-onebus, qemu-microvm, qemu-microvm-rtc, qemu-microvm-onebus, all" \
 	"$LACUNA" bench boot --compare qemu-q35,bochs
 refused "a monitor twice" "compare: 'qemu-q35' is given twice" "$LACUNA" bench boot --compare qemu-q35,qemu-q35
 refused "a command without a name" "compare-cmd: 'true' is not NAME=COMMAND" "$LACUNA" bench boot --compare-cmd true
@@ -61,6 +61,11 @@ if [ ! -w /dev/kvm ]; then
 	finish
 fi
 
+# --- a command that leaves its process group, and what it leaves behind
+"$LACUNA" bench boot --kernel "$BUILD/tests/guest/endings.elf" --variants lacuna --repeat 1 --count 0 --timeout 2 --marker none --format json \
+	--compare-cmd 'stray=setsid sleep 987654 & timeout 987655 sleep 987656' >"$tmp/stray.json" 2>&1
+check "a command that leaves its process group: nothing is left" [ -z "$(pgrep -f 'sleep 98765[46]|timeout 987655')" ]
+
 # --- every variant, and commands: one that boots, one that does not, one that goes on, one that fails behind the marker
 status=0
 env_words='[ "$LACUNA_BOOT_MEMORY $LACUNA_BOOT_CPUS $LACUNA_BOOT_CMDLINE $LACUNA_BOOT_INITRD$LACUNA_BOOT_TAP" = "64 1 probe.scan=linux " ]'
@@ -74,7 +79,7 @@ check "the schema holds" valid "$result"
 check "what is saved is what is printed" cmp "$result" "$tmp/saved.json"
 row() { echo "(.rows[] | select(.part == \"$1\" and .what == \"$2\"))"; }
 holds "variants: a row each" '[.rows[] | select(.part == "boot") | .what] == ["lacuna", "lacuna-1bus", "lacuna-256bus", "lacuna-type1",
-	"lacuna-trap-1bus", "lacuna-trap-256bus", "mine", "none", "late", "silent"]' "$result"
+	"lacuna-trap-1bus", "lacuna-trap-256bus", "lacuna-unpack-guest", "mine", "none", "late", "silent"]' "$result"
 holds "variants: all boot, so many times" '[.rows[:6][] | .marker_us.count == 2 and 0 < .marker_us.min and .marker_us.max <= .end_us.max] | all' "$result"
 holds "variants: times are to lacuna's" '(.rows[0] | has("to_lacuna") | not) and .rows[1].to_lacuna.pairs == 2' "$result"
 holds "a command boots, in the environment that was promised" '.rows[6].marker_us.count == 2' "$result"
@@ -87,9 +92,9 @@ holds "a window that traps: reads return" "$(row returns lacuna-trap-1bus)"'.pci
 holds "more buses: more reads" "$(row returns lacuna-trap-256bus)"'.pci_config.window_read > 10 * '"$(row returns lacuna-trap-1bus)"'.pci_config.window_read' "$result"
 holds "ports: no window" "$(row returns lacuna-type1)"'.pci_config | .port_read > 1000 and .window_read + .window_write == 0' "$result"
 holds "classes add up" '[.rows[] | select(.part == "returns" and has("class")) | .class.pci == (.pci_config | .port_read + .port_write +
-	.window_read + .window_write) and .class.io + .class.mmio <= .returns.max] | length == 6 and all' "$result"
+	.window_read + .window_write) and .class.io + .class.mmio <= .returns.max] | length == 7 and all' "$result"
 holds "phases are in order" '[.rows[] | select(.part == "phases") | 0 < .process_us.min and .process_us.max < .created_us.max and
-	.created_us.max < .first_us.max and .first_us.max < .marker_us.max] | length == 6 and all' "$result"
+	.created_us.max < .first_us.max and .first_us.max < .marker_us.max] | length == 7 and all' "$result"
 holds "no goal without the monitor it is about" '.figures == []' "$result"
 holds "settings" '.settings | .kernel == "probe.elf" and .memory_mib == 64 and .count == 0 and .net == false and
 	(.compare_cmd | keys == ["late", "mine", "none", "silent"])' "$result"
@@ -128,8 +133,8 @@ mkdir "$tmp/empty"
 PATH=$tmp/empty "$LACUNA" bench boot --kernel "$kernel" --marker checksum --repeat 1 --compare all --variants lacuna --format json >"$result"
 check "no qemu: the schema holds" valid "$result"
 holds "no qemu: the rows say so, the rest runs" '.rows[0].marker_us.count == 1 and ([.rows[] | select(.what != "lacuna") | .not_available] ==
-	[range(8) | "qemu-system-x86_64 is not installed"])' "$result"
-holds "no qemu: goals are not available" '(.figures | length == 6) and ([.figures[].value] | unique == [null])' "$result"
+	[range(10) | "qemu-system-x86_64 is not installed"])' "$result"
+holds "no qemu: goals are not available" '(.figures | length == 9) and ([.figures[].value] | unique == [null])' "$result"
 mine=(--compare-cmd "mine='$LACUNA' run --kernel \"\$LACUNA_BOOT_KERNEL\"" --repeat 1 --variants lacuna --format json)
 if [ "$(id -u)" = 0 ]; then
 	# shellcheck disable=SC2016
