@@ -62,6 +62,8 @@ int window_new(struct machine *m, const struct machine_config *config, unsigned 
 		return 0;
 	struct lacuna_error *why = NULL;
 	int rc = map_window(m, config->pci.pages, slot, &why);
+	if (rc == 0 && config->pci.pages != m->window->pages)
+		log_info(&m->log, "pci", "large-pages=all: there are none to be had");
 	if (rc == 0)
 		return 0;
 	unmap_window(m, slot);

@@ -116,7 +116,8 @@ static bool make_huge(const uint8_t *at)
 }
 
 /* The mapping is the live file as it is, in huge pages where there are any; all of it ones so far.
- * What lies past the last bus is never looked at. */
+ * What lies past the last bus is never looked at. Where there is not one to be had, it would only
+ * take memory: then they are not wanted any more. */
 static int map_whole(struct ecam_window *w, const struct pci_host *host, struct lacuna_error **err)
 {
 	unsigned chunks = (unsigned)(w->map_size / CHUNK), huge = 0;
@@ -128,18 +129,20 @@ static int map_whole(struct ecam_window *w, const struct pci_host *host, struct 
 	chunks -= last_is_half;
 	for (unsigned i = 0; i < chunks; i++)
 		huge += make_huge(w->map + i * CHUNK);
-	w->large_pages = chunks && huge == chunks;
+	w->large_pages = huge > 0 && huge == chunks;
+	if (!huge) {
+		w->pages = ECAM_PAGES_LARGE;
+		return 0;
+	}
 	memset(w->live, 0xff, w->live_size);
 	return 0;
 }
 
 /* The file of the live pages and its writable alias. */
-static int make_live_file(
-	struct ecam_window *w, const struct pci_host *host, struct lacuna_error **err)
+static int open_live_file(struct ecam_window *w, uint64_t size, struct lacuna_error **err)
 {
 	AUTO_CLOSE int fd = memfd_create("lacuna-config", MFD_CLOEXEC);
-	w->live_size = w->pages == ECAM_PAGES_ALL_LARGE ? w->map_size
-							: (uint64_t)host->function_count * PAGE;
+	w->live_size = size;
 	if (fd < 0 || ftruncate(fd, (off_t)w->live_size) < 0)
 		return err_errno(err, "memory for PCI configuration pages");
 	uint8_t *live = mmap(NULL, w->live_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -147,7 +150,29 @@ static int make_live_file(
 		return err_errno(err, "memory for PCI configuration pages");
 	w->live_fd = TAKE_FD(fd);
 	w->live = live;
-	return w->pages == ECAM_PAGES_ALL_LARGE ? map_whole(w, host, err) : 0;
+	return 0;
+}
+
+static void close_live_file(struct ecam_window *w)
+{
+	if (w->live)
+		munmap(w->live, w->live_size);
+	w->live = NULL;
+	fd_close(&w->live_fd);
+}
+
+static int make_live_file(
+	struct ecam_window *w, const struct pci_host *host, struct lacuna_error **err)
+{
+	if (w->pages == ECAM_PAGES_ALL_LARGE) {
+		int rc = open_live_file(w, w->map_size, err);
+		if (rc == 0)
+			rc = map_whole(w, host, err);
+		if (rc < 0 || w->pages == ECAM_PAGES_ALL_LARGE)
+			return rc;
+		close_live_file(w);
+	}
+	return open_live_file(w, (uint64_t)host->function_count * PAGE, err);
 }
 
 /* Copies every function's bytes into its live page, which becomes the place where they are kept. */
@@ -266,7 +291,7 @@ int ecam_window_new(struct pci_host *host, unsigned max_zones, enum ecam_pages p
 	move_functions(w, host);
 	if (empty_chunks)
 		w->large_pages =
-			w->ones->large_is_huge && (w->large_pages || pages != ECAM_PAGES_ALL_LARGE);
+			w->ones->large_is_huge && (w->large_pages || w->pages == ECAM_PAGES_LARGE);
 	*ret = w;
 	return 0;
 }
@@ -283,9 +308,7 @@ void ecam_window_free(struct ecam_window *w, struct pci_host *host)
 	}
 	if (w->map_base)
 		munmap(w->map_base, w->map_reserved);
-	if (w->live)
-		munmap(w->live, w->live_size);
-	fd_close(&w->live_fd);
+	close_live_file(w);
 	if (w->ones)
 		ones_put();
 	free(w->slot);
