@@ -134,7 +134,9 @@ int tracepoints_open(
 	if (access(TRACEFS "/instances", F_OK) < 0)
 		return why_set(why, "counting needs tracefs at " TRACEFS ": %s%s", strerror(errno),
 			what_to_try(errno));
-	if (mkdir(t->path, 0700) < 0)
+	/* one that is there was left by a process of our number that was killed */
+	if (mkdir(t->path, 0700) < 0 &&
+		(errno != EEXIST || rmdir(t->path) < 0 || mkdir(t->path, 0700) < 0))
 		return why_set(why, "counting needs the right to make '%s': %s%s", t->path,
 			strerror(errno), what_to_try(errno));
 	t->open = true;
