@@ -34,8 +34,8 @@ _lacuna_value() { # OPTION[.KEY]
 	format) echo "table json csv" ;;
 	until) echo "end marker" ;;
 	initcalls) echo "none console log" ;;
-	variants) echo "lacuna lacuna-1bus lacuna-256bus lacuna-type1 lacuna-trap-1bus lacuna-trap-256bus all" ;;
-	compare) echo "qemu-q35 qemu-q35-onebus qemu-microvm qemu-microvm-onebus all none" ;;
+	variants) echo "lacuna lacuna-1bus lacuna-256bus lacuna-type1 lacuna-trap-1bus lacuna-trap-256bus lacuna-unpack-guest all" ;;
+	compare) echo "qemu-q35 qemu-q35-onebus qemu-microvm qemu-microvm-rtc qemu-microvm-onebus all none" ;;
 	workloads) echo "randread-4k-qd1 randread-4k-qd32 read-128k-qd8 send receive all" ;;
 	monitors) echo "lacuna qemu all" ;;
 	kinds) echo "library exec floor floor-naive qemu qemu-kernel all none" ;;

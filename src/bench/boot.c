@@ -62,9 +62,10 @@ static const struct opt opts[] = {
 	{ "count", "N", "1", .help = "boots of each that are counted by the tracepoints of KVM" },
 	{ "variants", "LIST", "lacuna,lacuna-trap-1bus",
 		.help = "lacuna itself: lacuna, lacuna-1bus, lacuna-256bus, lacuna-type1,\n"
-			"lacuna-trap-1bus, lacuna-trap-256bus" },
+			"lacuna-trap-1bus, lacuna-trap-256bus, lacuna-unpack-guest" },
 	{ "compare", "LIST|none", "none",
-		.help = "beside it: qemu-q35, qemu-q35-onebus, qemu-microvm,\nqemu-microvm-onebus" },
+		.help = "beside it: qemu-q35, qemu-q35-onebus, qemu-microvm,\n"
+			"qemu-microvm-rtc, qemu-microvm-onebus" },
 	{ "compare-cmd", "NAME[@ADDRESS]=COMMAND", "none",
 		.help = "beside it: a command for /bin/sh, which finds the guest in the variables\n"
 			"LACUNA_BOOT_KERNEL, _INITRD, _CMDLINE, _DISK, _TAP, _MEMORY (MiB), _CPUS;\n"

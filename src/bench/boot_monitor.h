@@ -19,6 +19,7 @@ struct boot_guest {
 struct boot_monitor {
 	const char *name;
 	const char *pci;     /* lacuna's --pci; NULL: as it is without */
+	const char *unpack;  /* likewise its --kernel-unpack */
 	const char *machine; /* QEMU's -M; NULL: none of QEMU's */
 	const char *words;   /* for the guest's command line, too; or NULL */
 	const char *command; /* for /bin/sh -c, of --compare-cmd */
@@ -29,8 +30,8 @@ struct boot_monitor {
 extern const struct boot_monitor boot_variants[], boot_rivals[];
 /* Their names, NULL-terminated, for option_words(). */
 extern const char *const boot_variant_names[], *const boot_rival_names[];
-#define BOOT_VARIANTS 6
-#define BOOT_RIVALS   4
+#define BOOT_VARIANTS 7
+#define BOOT_RIVALS   5
 
 /* "NAME=COMMAND" or "NAME@ADDRESS=COMMAND"; @name takes the name. STATUS_OK, or what fail()
  * returned. */

@@ -219,6 +219,7 @@ void boot_add_figures(json_t *document, const struct boot_measured *m, size_t co
 	const struct boot_measured *lacuna = find(m, count, "lacuna");
 	add_goals(document, lacuna, find(m, count, "qemu-q35"), 1.0 / 50, 0.8);
 	add_goals(document, lacuna, find(m, count, "qemu-microvm"), 1.0 / 4, 0.6);
+	add_goals(document, lacuna, find(m, count, "qemu-microvm-rtc"), 1.0 / 4, 0.6);
 }
 
 /* --- how they are shown --- */
