@@ -37,7 +37,7 @@ static void on_timeout(void *opaque)
  * (KVM in a guest of KVM). So vCPUs that are to leave the guest and are still there after a while
  * are kicked again: no guest, on whatever host, can't be ended.
  */
-#define KICK_AGAIN_MS 100
+#define KICK_AGAIN_US UINT64_C(100000)
 
 static void on_kick_again(void *opaque)
 {
@@ -121,7 +121,7 @@ static void wait_for_parking(struct machine *m)
 {
 	struct timespec until;
 	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += KICK_AGAIN_MS * 1000000L;
+	until.tv_nsec += (long)KICK_AGAIN_US * 1000;
 	until.tv_sec += until.tv_nsec / 1000000000;
 	until.tv_nsec %= 1000000000;
 	int rc = pthread_cond_clockwait(&m->parking, &m->end_lock, CLOCK_MONOTONIC, &until);
@@ -200,7 +200,7 @@ static void end(struct machine *m, enum lacuna_end_reason reason, int code, cons
 		return;
 	}
 	vcpus_kick(m);
-	loop_arm(m->kick_timer, KICK_AGAIN_MS * 1000, KICK_AGAIN_MS * 1000);
+	loop_arm(m->kick_timer, KICK_AGAIN_US, KICK_AGAIN_US);
 	pthread_cond_broadcast(&m->parking);
 }
 

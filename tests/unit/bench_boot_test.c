@@ -180,7 +180,7 @@ Test(bench_boot, command_of_lacuna)
 
 Test(bench_boot, command_of_qemu)
 {
-	char **argv = boot_argv(&boot_rivals[3], &guest, "/stats", "");
+	char **argv = boot_argv(&boot_rivals[4], &guest, "/stats", "");
 	cr_expect_str_eq(argv[0], "qemu-system-x86_64");
 	cr_expect(has(argv, "-M", "microvm,accel=kvm,acpi=on,pcie=on"));
 	cr_expect(has(argv, "-drive", "if=none,file=a,,b,format=raw,id=d,readonly=on"));
