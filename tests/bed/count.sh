@@ -2,7 +2,7 @@
 # Counts, with the kernel's own tracepoints, what any VMM on this machine costs. Needs root and tracefs.
 #   count_start              clears and arms the counters
 #   count_stop ECAM_BASE     disarms them and prints "name value" lines; ECAM is 256 MiB from ECAM_BASE
-#   own_memory PID MIB       resident KiB of a VMM whose guest has MIB of RAM, that RAM aside (needs neither)
+#   own_memory PID MIB       KiB of memory of a VMM whose guest has MIB of RAM, that RAM aside (needs neither)
 # Tracepoints: kvm_userspace_exit (each return of KVM_RUN), kvm_pio and kvm_mmio (each access, in-kernel ones too).
 
 count_tracefs=/sys/kernel/tracing
@@ -61,13 +61,11 @@ count_stop() {
 	count_arm '!'
 }
 
-# Mappings as large as the guest's RAM are the guest's RAM. What the libraries share with others counts in full; a page of
-# a memfd that is mapped many times (Rss counts each) counts once, as in Pss.
+# Mappings as large as the guest's RAM are the guest's RAM. What others map too counts by its share (Pss): the C library, which every
+# process has, or a page of a memfd that is mapped many times.
 own_memory() {
 	awk -v guest=$(($2 * 1024)) '
-		/^[0-9a-f]+-/ { memfd = $6 ~ /^\/memfd:/ }
 		/^Size:/ { size = $2 }
-		/^Rss:/ && size < guest && !memfd { sum += $2 }
-		/^Pss:/ && size < guest && memfd { sum += $2 }
+		/^Pss:/ && size < guest { sum += $2 }
 		END { print sum + 0 }' "/proc/$1/smaps"
 }
