@@ -47,23 +47,26 @@ static bool is_tracked(pid_t pid)
  * which had left its process group, as timeout(1) does. True if there were any. */
 static bool end_orphans_of(const char *task)
 {
-	char path[64];
+	char path[64], list[1024];
 	bool any = false;
-	int pid;
 	snprintf(path, sizeof(path), "/proc/self/task/%.20s/children", task);
-	FILE *f = fopen(path, "re");
-	while (f && fscanf(f, "%d", &pid) == 1) {
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t size = fd < 0 ? -1 : read(fd, list, sizeof(list) - 1);
+	if (fd >= 0)
+		close(fd);
+	list[size > 0 ? size : 0] = '\0';
+	/* A number that is cut off at the end has no blank behind it; there is another round. */
+	char *at = list, *end;
+	for (pid_t pid; (pid = (pid_t)strtol(at, &end, 10)) > 0 && *end == ' '; at = end) {
+		pid_t reaped;
 		if (is_tracked(pid))
 			continue;
-		int reaped;
 		kill(pid, SIGKILL);
 		do
 			reaped = waitpid(pid, NULL, 0);
 		while (reaped < 0 && errno == EINTR);
 		any |= reaped == pid;
 	}
-	if (f)
-		fclose(f);
 	return any;
 }
 
