@@ -109,6 +109,9 @@ void shim_check(bool ok, bool fatal, const char *file, int line, const char *wha
 #define cr_expect_arr_eq(a, b, n, ...)  SHIM_CHECK(!memcmp((a), (b), (n)), false)
 #define cr_expect_arr_neq(a, b, n, ...) SHIM_CHECK(memcmp((a), (b), (n)), false)
 #define cr_assert_fail(...)             SHIM_CHECK(!"cr_assert_fail", true)
-#define cr_expect_fail(...)             SHIM_CHECK(!"cr_expect_fail", false)
+#define cr_expect_float_eq(a, b, epsilon, ...) \
+	SHIM_CHECK((a) - (b) <= (epsilon) && (b) - (a) <= (epsilon), false)
+#define cr_expect_fail(...) SHIM_CHECK(!"cr_expect_fail", false)
+#define cr_log_warn(...)    (fprintf(stderr, "warning: " __VA_ARGS__), fputc('\n', stderr))
 
 #endif
