@@ -14,11 +14,6 @@
 /* The height of one part of a row's bar; 0: none of it is known. */
 typedef double part_fn(const json_t *row, size_t part);
 
-static double number_at(const json_t *row, const char *path)
-{
-	return json_number_value(result_get(row, path));
-}
-
 /* Whether a part, whose upper ends are @upper, is to be seen in any bar. */
 static bool has_height(const struct plot_point *upper, const struct plot_point *lower, size_t bars)
 {
@@ -71,11 +66,12 @@ enum { PCI, SERIAL, CMOS, PORTS, MMIO, OTHER, CLASSES };
 
 static double class_of(const json_t *row, size_t class)
 {
-	double ports =
-		number_at(row, "pci_config.port_read") + number_at(row, "pci_config.port_write");
-	double window = number_at(row, "class.pci") - ports;
-	double serial = number_at(row, "class.serial"), cmos = number_at(row, "class.cmos");
-	double io = number_at(row, "class.io"), mmio = number_at(row, "class.mmio");
+	double ports = result_number_at(row, "pci_config.port_read") +
+		       result_number_at(row, "pci_config.port_write");
+	double window = result_number_at(row, "class.pci") - ports;
+	double serial = result_number_at(row, "class.serial"),
+	       cmos = result_number_at(row, "class.cmos");
+	double io = result_number_at(row, "class.io"), mmio = result_number_at(row, "class.mmio");
 	/* accesses, of which KVM may have gathered some */
 	if (serial > io - ports)
 		serial = io - ports;
@@ -87,7 +83,7 @@ static double class_of(const json_t *row, size_t class)
 		[CMOS] = cmos,
 		[PORTS] = io - ports - serial - cmos,
 		[MMIO] = mmio - window,
-		[OTHER] = number_at(row, "returns.p50") - io - mmio,
+		[OTHER] = result_number_at(row, "returns.p50") - io - mmio,
 	};
 	return height[class] > 0 ? height[class] : 0;
 }
@@ -102,10 +98,10 @@ static const char *const phase_paths[] = { "process_us.p50", "first_us.p50", "ke
 /* From the end of the last phase that is known. */
 static double phase_of(const json_t *row, size_t phase)
 {
-	double end = number_at(row, phase_paths[phase]), before = 0;
+	double end = result_number_at(row, phase_paths[phase]), before = 0;
 	for (size_t i = 0; i < phase; i++)
-		if (before < number_at(row, phase_paths[i]))
-			before = number_at(row, phase_paths[i]);
+		if (before < result_number_at(row, phase_paths[i]))
+			before = result_number_at(row, phase_paths[i]);
 	return end > before ? (end - before) / 1e3 : 0;
 }
 

@@ -96,17 +96,12 @@ static json_t *row_of(const char *part, const struct boot_measured *m)
 	return json_pack("{s:s, s:s}", "part", part, "what", m->monitor->name);
 }
 
-static double median(const struct series *s)
-{
-	return series_summary(s).p50;
-}
-
 /* Medians of counts, under their names. */
 static json_t *counts(const struct boot_measured *m, const char *const keys[BOOT_COUNTS])
 {
 	json_t *o = json_object();
 	for (size_t i = 0; i < BOOT_COUNTS; i++) {
-		double v = median(&m->count[i]);
+		double v = series_median(&m->count[i]);
 		if (keys[i])
 			json_object_set_new(o, keys[i],
 				isfinite(v) ? json_integer((json_int_t)(v + 0.5)) : json_null());
@@ -152,14 +147,14 @@ static void add_phases(json_t *document, const struct boot_measured *m)
 {
 	bool any = false;
 	for (size_t i = 0; i < BOOT_INITCALLS; i++)
-		any |= isfinite(median(&m->took[i]));
+		any |= isfinite(series_median(&m->took[i]));
 	if (m->failed || (!m->monitor->own && !any))
 		return;
 	json_t *row = row_of("phases", m), *took = json_object();
 	for (size_t i = 0; i < BOOT_PHASES; i++)
 		json_object_set_new(row, phase_keys[i], result_summary(&m->phase[i]));
 	for (size_t i = 0; i < BOOT_INITCALLS; i++)
-		json_object_set_new(took, took_keys[i], result_number(median(&m->took[i])));
+		json_object_set_new(took, took_keys[i], result_number(series_median(&m->took[i])));
 	json_object_set_new(row, "took_us", took);
 	result_add(document, row);
 }
@@ -198,7 +193,7 @@ static void add_figure(json_t *document, const char *what, const struct boot_mea
 static double count_ratio(
 	const struct boot_measured *a, const struct boot_measured *b, enum boot_count what)
 {
-	return median(&a->count[what]) / median(&b->count[what]);
+	return series_median(&a->count[what]) / series_median(&b->count[what]);
 }
 
 static void add_goals(json_t *document, const struct boot_measured *lacuna,

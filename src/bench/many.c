@@ -272,11 +272,6 @@ static void add_row(json_t *document, const struct measured *m)
 	result_add(document, row);
 }
 
-static double median(const struct series *s)
-{
-	return series_summary(s).p50;
-}
-
 /* How many times that of ten machines the cost of each is, where it is the most; round by round. */
 static double growth(const struct measured *m, size_t count, size_t series)
 {
@@ -325,8 +320,8 @@ static void add_figures(json_t *document, const struct measured *m, size_t count
 		if (m[i].vms > largest->vms)
 			largest = &m[i];
 	result_figure(document, "resident memory of each further machine",
-		largest->vms > 1 && !largest->failed ? median(&largest->resident) : NAN, "KiB",
-		false, 1024);
+		largest->vms > 1 && !largest->failed ? series_median(&largest->resident) : NAN,
+		"KiB", false, 1024);
 	for (size_t i = 0; i < sizeof(grown) / sizeof(grown[0]) && can_grow(m, count); i++)
 		result_figure(document, grown[i].name, growth(m, count, grown[i].series), "times",
 			false, 1.1);

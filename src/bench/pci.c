@@ -156,23 +156,18 @@ static int measure(const struct scan *scan, struct measured m[SCAN_MECHANISMS], 
 
 /* --- the document --- */
 
-static double median(const struct series *s)
-{
-	return series_summary(s).p50;
-}
-
 /* null where KVM does not tell */
 static json_t *rounded(const struct series *s)
 {
-	double v = median(s);
+	double v = series_median(s);
 	return isfinite(v) ? json_integer((json_int_t)(v + 0.5)) : json_null();
 }
 
 /* Of an access, as its ticks times @scale: medians of the rounds', and the most of all. */
 static json_t *quantiles(const struct measured_pass *p, double scale)
 {
-	return json_pack("{s:o, s:o, s:o}", "p50", result_number(median(&p->p50) * scale), "p99",
-		result_number(median(&p->p99) * scale), "max",
+	return json_pack("{s:o, s:o, s:o}", "p50", result_number(series_median(&p->p50) * scale),
+		"p99", result_number(series_median(&p->p99) * scale), "max",
 		result_number(series_summary(&p->max).max * scale));
 }
 
@@ -251,7 +246,8 @@ static void add_figures(
 	snprintf(name, sizeof(name), "256 buses, scan %s, cold: ecam-large, faults", order);
 	if (scan->buses == 256)
 		result_figure(document, name,
-			large->failed ? NAN : median(&large->pass[COLD].faults), "", false, 140);
+			large->failed ? NAN : series_median(&large->pass[COLD].faults), "", false,
+			140);
 }
 
 static json_t *settings(void)

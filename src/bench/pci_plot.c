@@ -50,9 +50,9 @@ static void add_point(struct plot_series *series, const json_t *row)
 		return;
 	struct plot_point *p = &series->point[series->count++];
 	*p = (struct plot_point){
-		.y = json_number_value(result_get(row, "mean_ns.p50")),
-		.low = json_number_value(result_get(row, "mean_ns.min")),
-		.high = json_number_value(result_get(row, "mean_ns.max")),
+		.y = result_number_at(row, "mean_ns.p50"),
+		.low = result_number_at(row, "mean_ns.min"),
+		.high = result_number_at(row, "mean_ns.max"),
 	};
 	snprintf(p->label, sizeof(p->label), "%s", word(row, "mechanism"));
 }

@@ -77,3 +77,8 @@ json_t *result_get(const json_t *object, const char *path)
 	}
 	return NULL;
 }
+
+double result_number_at(const json_t *object, const char *path)
+{
+	return json_number_value(result_get(object, path));
+}

@@ -37,5 +37,7 @@ json_t *result_number(double value);
 
 /* What "a.b.c" leads to from @object, or NULL; borrowed. */
 json_t *result_get(const json_t *object, const char *path);
+/* The number there; 0 where there is none. */
+double result_number_at(const json_t *object, const char *path);
 
 #endif

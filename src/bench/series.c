@@ -98,6 +98,11 @@ struct summary series_summary(const struct series *s)
 	return r;
 }
 
+double series_median(const struct series *s)
+{
+	return series_summary(s).p50;
+}
+
 /*
  * How many values of @n may be cut from each end so that what is left still covers the median with
  * at least 1 - 2 TAIL: the largest k with P(X < k) <= TAIL for X of Binomial(n, 1/2). Weights are

@@ -42,6 +42,8 @@ struct summary {
 };
 
 struct summary series_summary(const struct series *s);
+/* Its p50 alone. */
+double series_median(const struct series *s);
 
 /* Of sorted values; @q from 0 to 1. NAN for none. */
 double quantile(const double *sorted, size_t count, double q);

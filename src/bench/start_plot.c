@@ -5,11 +5,6 @@
 #include "bench/plot.h"
 #include "bench/result.h"
 
-static double number_at(const json_t *row, const char *path)
-{
-	return json_number_value(result_get(row, path));
-}
-
 static int plot_starts(const char *dir, const json_t *document)
 {
 	struct plot_point point[LIST_MAX];
@@ -22,9 +17,9 @@ static int plot_starts(const char *dir, const json_t *document)
 			continue;
 		struct plot_point *p = &point[series.count++];
 		*p = (struct plot_point){
-			.y = number_at(row, "first_us.p50") / 1e3,
-			.low = number_at(row, "first_us.min") / 1e3,
-			.high = number_at(row, "first_us.p90") / 1e3,
+			.y = result_number_at(row, "first_us.p50") / 1e3,
+			.low = result_number_at(row, "first_us.min") / 1e3,
+			.high = result_number_at(row, "first_us.p90") / 1e3,
 		};
 		snprintf(p->label, sizeof(p->label), "%s",
 			json_string_value(json_object_get(row, "what")));
