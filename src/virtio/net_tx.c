@@ -66,6 +66,11 @@ static bool flush(struct net_pair *p)
 	return rc != -EAGAIN;
 }
 
+/*
+ * Kicks stay off until a turn finds nothing: a driver that is about to send more needs none, and
+ * between two turns of the loop it has the time. Without that, a host that is quick about a frame
+ * takes a kick, an exit, for each.
+ */
 void net_transmit(struct net_pair *p)
 {
 	struct virtio_device *v = &p->net->virtio;
@@ -76,25 +81,22 @@ void net_transmit(struct net_pair *p)
 		net_wait(p, 0, EPOLLOUT);
 		return;
 	}
-	do {
-		virtio_queue_kicks_off(v, queue);
-		while (sent < TURN && (p->chain_waits || virtio_queue_pop(v, queue, &p->chain))) {
-			if (p->chain.out_size < NET_HDR_SIZE) {
-				virtio_device_fail(v, "a frame to send without a whole header");
-				break;
-			}
-			p->chain_waits = blocked = !send_frame(p);
-			if (blocked)
-				break;
-			virtio_queue_put(v, queue, &p->chain, 0);
-			sent++;
+	virtio_queue_kicks_off(v, queue);
+	while (sent < TURN && (p->chain_waits || virtio_queue_pop(v, queue, &p->chain))) {
+		if (p->chain.out_size < NET_HDR_SIZE) {
+			virtio_device_fail(v, "a frame to send without a whole header");
+			break;
 		}
-	} while (!blocked && sent < TURN && virtio_queue_kicks_on(v, queue));
-
+		p->chain_waits = blocked = !send_frame(p);
+		if (blocked)
+			break;
+		virtio_queue_put(v, queue, &p->chain, 0);
+		sent++;
+	}
 	if (!flush(p))
 		blocked = true;
 	net_wait(p, blocked ? EPOLLOUT : 0, blocked ? 0 : EPOLLOUT);
 	virtio_queue_signal(v, queue);
-	if (sent == TURN && !blocked)
+	if (!blocked && (sent || virtio_queue_kicks_on(v, queue)))
 		virtio_device_kick(v, queue);
 }
