@@ -52,7 +52,7 @@ static const struct opt opts[] = {
 			"send, receive: iperf3 through a tap" },
 	{ "monitors", "LIST", "all", .help = "lacuna, qemu" },
 	{ "program", "FILE", "this one", .help = "what is run as lacuna" },
-	{ "repeat", "N", "5", .help = "how often each phase is run" },
+	{ "repeat", "N", "5", .help = "how often each phase is timed, and counted as well" },
 	{ "seconds", "N", "2", .help = "of each phase" },
 	{ "idle", "N", "30", .help = "seconds of both guests at rest; 0: none" },
 	{ "memory", "MIB", "512", .help = "guest RAM, 64 to 3072" },
@@ -196,11 +196,12 @@ static enum io_workload next_phase(const struct run *r)
 
 static void run_phases(struct run *r)
 {
-	uint64_t phases = asked.setup.runs * asked.workloads.count;
+	uint64_t phases = 2 * asked.setup.runs * asked.workloads.count,
+		 runs_of[IO_WORKLOADS] = { 0 };
 	enum io_workload w;
 	for (uint64_t phase = 0; phase < phases && (w = next_phase(r)) != IO_WORKLOADS; phase++) {
 		size_t order[IO_MONITORS], count = asked.monitors.count;
-		round_order(phase, count, order);
+		round_order(runs_of[w]++ / 2, count, order); /* each is counted, then timed */
 		for (size_t i = 0; i < count; i++) {
 			uint64_t k = asked.monitors.value[order[i]];
 			progress("io: phase %llu of %llu: %s, %s", (unsigned long long)phase + 1,
@@ -218,7 +219,7 @@ static void run_phases(struct run *r)
 /* Of all that run, at once. */
 static void run_idle(struct run *r)
 {
-	double cpu[IO_MONITORS];
+	double cpu[IO_MONITORS], exits[IO_MONITORS];
 	struct io_guest *any = NULL;
 	for (unsigned k = 0; k < IO_MONITORS; k++)
 		if (runs(r, k))
@@ -228,14 +229,19 @@ static void run_idle(struct run *r)
 	progress("io: at rest for %llu s", (unsigned long long)asked.idle);
 	child_serve(&any->child, now_ns() + SETTLE_NS);
 	uint64_t begin = now_ns();
-	for (unsigned k = 0; k < IO_MONITORS; k++)
+	for (unsigned k = 0; k < IO_MONITORS; k++) {
 		cpu[k] = runs(r, k) ? io_guest_cpu_us(&r->results.guest[k]) : NAN;
+		exits[k] = runs(r, k) ? io_guest_exits(&r->results.guest[k]) : NAN;
+	}
 	child_serve(&any->child, begin + asked.idle * SECOND_NS);
-	for (unsigned k = 0; k < IO_MONITORS; k++)
-		if (runs(r, k))
-			r->results.guest[k].idle_percent =
-				(io_guest_cpu_us(&r->results.guest[k]) - cpu[k]) * 1e5 /
-				(double)(now_ns() - begin);
+	for (unsigned k = 0; k < IO_MONITORS; k++) {
+		struct io_guest *g = &r->results.guest[k];
+		double ns = (double)(now_ns() - begin);
+		if (!runs(r, k))
+			continue;
+		g->idle_percent = (io_guest_cpu_us(g) - cpu[k]) * 1e5 / ns;
+		g->idle_exits = (io_guest_exits(g) - exits[k]) * 1e9 / ns;
+	}
 }
 
 static void measure(struct run *r, const struct io_setup *setup)
@@ -285,6 +291,7 @@ static void close_run(struct run *r)
 			series_free(&s->rate);
 			series_free(&s->units);
 			series_free(&s->cpu_us);
+			series_free(&s->counted);
 			for (unsigned i = 0; i < IO_COUNTS; i++)
 				series_free(&s->n[i]);
 		}
@@ -366,6 +373,7 @@ static const struct table tables[] = {
 		(const struct column[]){
 			{ "what", "", NULL, COLUMN_KEY, 0, 0 },
 			{ "cpu_percent", "CPU", "%", COLUMN_INFO, 2, 0 },
+			{ "exits_s", "exits", "/s", COLUMN_INFO, 1, 0 },
 			{ 0 },
 		} },
 	{ 0 },

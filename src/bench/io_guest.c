@@ -12,7 +12,7 @@
 #define BOOT_NS (300 * SECOND_NS) /* to the first gate; an emulated host takes its time */
 #define ARGS    48
 
-#define RESULTS_MAX 1000 /* of a workload: no more runs can be asked for */
+#define RESULTS_MAX 2000 /* of a workload: no more runs can be asked for, twice each */
 
 const char *const io_monitor_names[] = { "lacuna", "qemu", NULL };
 
@@ -34,26 +34,35 @@ static enum io_workload find_workload(const char *name, size_t len)
 	return (enum io_workload)i;
 }
 
+/* Whether the phase that comes behind so many of its kind is counted, not timed. */
+static bool is_counted(size_t before)
+{
+	return before % 2 == 0;
+}
+
 /* "NAME A B": KiB and the milliseconds that took; or kbit/s and packets. */
 static void take_result(struct io_guest *g, const char *text)
 {
 	size_t len = strcspn(text, " ");
 	enum io_workload w = find_workload(text, len);
 	char *rest, *end;
-	if (w == IO_WORKLOADS || g->result[w].rate.count == RESULTS_MAX)
+	if (w == IO_WORKLOADS)
+		return;
+	struct io_series *s = &g->result[w];
+	size_t before = s->counted.count + s->units.count;
+	if (before == RESULTS_MAX)
 		return;
 	double a = strtod(text + len, &rest), b = strtod(rest, &end);
 	if (end == rest || !(a > 0) || !(b > 0))
 		a = b = NAN;
-	struct io_series *s = &g->result[w];
-	if (w < IO_DISK_WORKLOADS) {
-		double requests = a / request_kib[w];
-		series_add(&s->units, requests);
-		series_add(&s->rate, requests * 1000 / b);
-	} else {
-		series_add(&s->units, b);
-		series_add(&s->rate, a / 1000);
+	double requests = a / (w < IO_DISK_WORKLOADS ? request_kib[w] : 1);
+	double units = w < IO_DISK_WORKLOADS ? requests : b;
+	if (is_counted(before)) {
+		series_add(&s->counted, units);
+		return;
 	}
+	series_add(&s->units, units);
+	series_add(&s->rate, w < IO_DISK_WORKLOADS ? requests * 1000 / b : a / 1000);
 }
 
 /* The kernel may have begun the line. */
@@ -195,9 +204,9 @@ int io_guest_start(struct io_guest *g, enum io_monitor monitor, const struct io_
 	const int *tap, const char *net)
 {
 	struct command c = { .argc = 0 };
-	*g = (struct io_guest){ .monitor = monitor, .idle_percent = NAN };
+	*g = (struct io_guest){ .monitor = monitor, .idle_percent = NAN, .idle_exits = NAN };
 	TEXT(&c, 0, "%s io.seconds=%llu io.runs=%llu%s%s", setup->cmdline,
-		(unsigned long long)setup->seconds, (unsigned long long)setup->runs,
+		(unsigned long long)setup->seconds, 2 * (unsigned long long)setup->runs,
 		net ? " io.net=" : "", net ? net : "");
 	if (monitor == IO_LACUNA)
 		command_lacuna(&c, setup, tap);
@@ -245,8 +254,7 @@ double io_guest_cpu_us(const struct io_guest *g)
 	return (double)(user + system) * 1e6 / (double)sysconf(_SC_CLK_TCK);
 }
 
-/* All exits of its VM so far: KVM has a folder PID-FD for it in debugfs. */
-static double exits_of(const struct io_guest *g)
+double io_guest_exits(const struct io_guest *g)
 {
 	static const char root[] = "/sys/kernel/debug/kvm";
 	char prefix[16], path[320], text[32];
@@ -306,30 +314,50 @@ static int take_counts(struct io_guest *g, struct tracepoints *trace, struct io_
 			return give_up(g);
 		series_add(&s->n[IO_RETURNS + i], n);
 	}
+	return trace && tracepoints_stop(trace, &g->why) < 0 ? give_up(g) : 0;
+}
+
+/* Up to the gate at its end. */
+static int run_phase(struct io_guest *g, uint64_t limit_ns)
+{
+	if (pass_gate(g, limit_ns) < 0)
+		return -1;
+	if (!strcmp(g->gate, "end"))
+		return 0;
+	why_set(&g->why, "%s: the guest came to gate '%s' in place of 'end'", name_of(g), g->gate);
+	return give_up(g);
+}
+
+static int count_phase(
+	struct io_guest *g, struct io_series *s, struct tracepoints *trace, uint64_t limit_ns)
+{
+	if (trace && (tracepoints_follow(trace, g->child.pid, &g->why) < 0 ||
+			     tracepoints_clear(trace, &g->why) < 0))
+		return give_up(g);
+	double exits = -io_guest_exits(g);
+	if (run_phase(g, limit_ns) < 0)
+		return -1;
+	series_add(&s->n[IO_EXITS], exits + io_guest_exits(g));
+	return take_counts(g, trace, s);
+}
+
+static int time_phase(struct io_guest *g, struct io_series *s, uint64_t limit_ns)
+{
+	double cpu = -io_guest_cpu_us(g);
+	if (run_phase(g, limit_ns) < 0)
+		return -1;
+	series_add(&s->cpu_us, cpu + io_guest_cpu_us(g));
 	return 0;
 }
 
 int io_guest_phase(struct io_guest *g, struct tracepoints *trace, uint64_t limit)
 {
 	struct io_series *s = &g->result[io_guest_next(g)];
-	if (trace && (tracepoints_follow(trace, g->child.pid, &g->why) < 0 ||
-			     tracepoints_clear(trace, &g->why) < 0))
-		return give_up(g);
-	double exits = -exits_of(g), cpu = -io_guest_cpu_us(g);
-	if (pass_gate(g, limit * SECOND_NS) < 0)
-		return -1;
-	exits += exits_of(g);
-	cpu += io_guest_cpu_us(g);
-	if (strcmp(g->gate, "end") != 0) {
-		why_set(&g->why, "%s: the guest came to gate '%s' in place of 'end'", name_of(g),
-			g->gate);
-		return give_up(g);
-	}
-	series_add(&s->n[IO_EXITS], exits);
-	series_add(&s->cpu_us, cpu);
-	if (take_counts(g, trace, s) < 0)
-		return -1;
-	return pass_gate(g, limit * SECOND_NS);
+	uint64_t limit_ns = limit * SECOND_NS;
+	int rc = is_counted(s->n[IO_EXITS].count + s->cpu_us.count)
+			 ? count_phase(g, s, trace, limit_ns)
+			 : time_phase(g, s, limit_ns);
+	return rc < 0 ? rc : pass_gate(g, limit_ns);
 }
 
 int io_guest_finish(struct io_guest *g)

@@ -33,18 +33,21 @@ enum io_count {
 struct io_setup {
 	const char *program; /* lacuna */
 	const char *kernel, *initrd, *userland, *cmdline;
-	const char *disk; /* a file of IO_DISK_SIZE */
-	uint64_t seconds, runs, memory_mib;
+	const char *disk;       /* a file of IO_DISK_SIZE */
+	uint64_t seconds, runs; /* of each phase; how often it is timed, and how often counted */
+	uint64_t memory_mib;
 	bool direct;
 };
 
 #define IO_DISK_SIZE (UINT64_C(128) * 1024 * 1024)
 
-/* One value for each time a phase ran, in order. */
+/* Each phase runs in turns to be counted and to be timed, since counting takes time. One value for
+ * each time, in order. */
 struct io_series {
-	struct series rate;         /* requests a second, or Mbit/s */
-	struct series units;        /* requests, or packets */
-	struct series cpu_us;       /* of the monitor's process */
+	struct series rate;         /* requests a second, or Mbit/s, where it was timed */
+	struct series units;        /* requests, or packets, likewise */
+	struct series cpu_us;       /* of the monitor's process, likewise */
+	struct series counted;      /* requests, or packets, where it was counted */
 	struct series n[IO_COUNTS]; /* NAN: not known */
 };
 
@@ -56,7 +59,7 @@ struct io_guest {
 	char line[512], last[160]; /* of the console: the one that is coming; the last one */
 	size_t line_size;
 	struct io_series result[IO_WORKLOADS];
-	double idle_percent;
+	double idle_percent, idle_exits; /* at rest: of a CPU; of its VM, a second */
 	bool failed;
 	struct why why;
 };
@@ -70,7 +73,8 @@ int io_guest_start(struct io_guest *g, enum io_monitor monitor, const struct io_
 /* The workload that it stands before; IO_WORKLOADS if none. */
 enum io_workload io_guest_next(const struct io_guest *g);
 
-/* Lets it run that phase, up to the next gate. @trace: what counts, or NULL. @limit: seconds. */
+/* Lets it run that phase, up to the next gate: counted the first time, timed the second, and so on.
+ * @trace: what counts, or NULL. @limit: seconds. */
 int io_guest_phase(struct io_guest *g, struct tracepoints *trace, uint64_t limit);
 
 /* What IO_RETURNS to IO_INTERRUPTS are counted by. */
@@ -79,6 +83,9 @@ extern const struct tracepoint io_tracepoints[];
 
 /* CPU time of its process so far, what has ended in it included. */
 double io_guest_cpu_us(const struct io_guest *g);
+
+/* All exits of its VM so far, by KVM's folder PID-FD in debugfs; NAN: not known. */
+double io_guest_exits(const struct io_guest *g);
 
 /* Lets it go from its last gate, which must be "idle", and waits for its end. */
 int io_guest_finish(struct io_guest *g);

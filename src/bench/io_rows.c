@@ -30,9 +30,10 @@ static bool is_missing(const struct io_results *r, uint64_t k, uint64_t w, struc
 	else if (g->failed)
 		*why = g->why;
 	else if (s->rate.count != r->runs || s->cpu_us.count != r->runs ||
-		 !isfinite(series_summary(&s->rate).max))
+		 s->counted.count != r->runs || !isfinite(series_summary(&s->rate).max) ||
+		 !isfinite(series_summary(&s->counted).max))
 		why_set(why, "the guest told of %zu phases of %llu, last saying '%s'",
-			s->rate.count, (unsigned long long)r->runs, g->last);
+			s->rate.count + s->counted.count, 2 * (unsigned long long)r->runs, g->last);
 	else
 		return false;
 	return true;
@@ -75,7 +76,7 @@ static void add_exits_row(json_t *document, const struct io_results *r, uint64_t
 		return;
 	}
 	for (unsigned i = 0; i < IO_COUNTS; i++) {
-		struct series each = per_unit(&s->n[i], &s->units);
+		struct series each = per_unit(&s->n[i], &s->counted);
 		json_object_set_new(row, names[i], result_summary(&each));
 		series_free(&each);
 	}
@@ -90,6 +91,7 @@ static void add_idle_row(json_t *document, const struct io_results *r, uint64_t 
 		return;
 	}
 	json_object_set_new(row, "cpu_percent", result_number(r->guest[k].idle_percent));
+	json_object_set_new(row, "exits_s", result_number(r->guest[k].idle_exits));
 	result_add(document, row);
 }
 
@@ -123,7 +125,7 @@ static double count_ratio(const struct io_results *r, uint64_t w, enum io_count 
 		return NAN;
 	for (unsigned k = 0; k < IO_MONITORS; k++) {
 		const struct io_series *s = &r->guest[k].result[w];
-		each[k] = per_unit(&s->n[count], &s->units);
+		each[k] = per_unit(&s->n[count], &s->counted);
 	}
 	double ratio = series_ratio(&each[IO_LACUNA], &each[IO_QEMU]).median;
 	for (unsigned k = 0; k < IO_MONITORS; k++)

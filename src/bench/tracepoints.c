@@ -199,6 +199,19 @@ int tracepoints_clear(struct tracepoints *t, struct why *why)
 	return 0;
 }
 
+/* As in arm(): there need not be a new one. */
+int tracepoints_stop(struct tracepoints *t, struct why *why)
+{
+	for (size_t i = 0; i < t->count; i++) {
+		struct path path = path_of(t, t->list[i].event, "trigger");
+		int rc = put(&path, "");
+		if (rc < 0)
+			return why_set(
+				why, "count kvm:%s no more: %s", t->list[i].event, strerror(-rc));
+	}
+	return 0;
+}
+
 int tracepoints_read(
 	struct tracepoints *t, size_t which, tracepoint_fn *fn, void *opaque, struct why *why)
 {

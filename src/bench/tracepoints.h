@@ -44,8 +44,11 @@ int tracepoints_open(
  * that they begin, too. May be called again for another. As above. */
 int tracepoints_follow(struct tracepoints *t, pid_t pid, struct why *why);
 
-/* Sets all counts to 0. As above. */
+/* Sets all counts to 0, and counts if it did not. As above. */
 int tracepoints_clear(struct tracepoints *t, struct why *why);
+
+/* Counts no more, and what was counted is gone: from now on it costs nothing. As above. */
+int tracepoints_stop(struct tracepoints *t, struct why *why);
 
 /* Passes each entry of histogram @which on to @fn. Fails if there were more different keys than it
  * has room for. As above. */

@@ -84,8 +84,8 @@ holds "rows: each workload by each monitor, and rest" '[.rows[] | [.part, .workl
 	["disk", "randread-4k-qd1", "lacuna"], ["disk", "randread-4k-qd1", "qemu"], ["disk", "read-128k-qd8", "lacuna"], ["disk", "read-128k-qd8", "qemu"],
 	["exits", "randread-4k-qd1", "lacuna"], ["exits", "randread-4k-qd1", "qemu"], ["exits", "read-128k-qd8", "lacuna"], ["exits", "read-128k-qd8", "qemu"],
 	["idle", null, "lacuna"], ["idle", null, "qemu"]]' "$result"
-holds "rates: of the requests' size" '.rows[0].iops | .count == 3 and .min == 1000 and .p50 == 2000 and .max == 3000' "$result"
-holds "rates: of the other monitor" '.rows[3].iops.p50 == 31.25' "$result"
+holds "rates: of the requests' size" '.rows[0].iops | .count == 3 and .min == 2000 and .p50 == 4000 and .max == 6000' "$result"
+holds "rates: of the other monitor" '.rows[3].iops.p50 == 62.5' "$result"
 holds "ratios: lacuna's to QEMU's, in pairs" '.rows[0].to_qemu == {"pairs": 3, "median": 2, "low": 2, "high": 2, "confidence": 0.75} and
 	(.rows[1] | has("to_qemu") | not)' "$result"
 holds "figures" '[.figures[] | [.name, .value, .met]] == [["randread-4k-qd1: rate to QEMU'"'"'s", 2, true], ["read-128k-qd8: rate to QEMU'"'"'s", 2, true],
@@ -99,11 +99,11 @@ FAKE_ENDS=qemu fake --format json >"$result"
 check "one ends: the schema holds" valid "$result"
 holds "one ends: its rows say so, the other's are there" '[.rows[] | select(.what == "qemu") | .not_available |
 	test("ended too early: qemu: broken")] == [true, true, true, true, true] and
-	([.rows[] | select(.part == "disk" and .what == "lacuna") | .iops.p50] == [2000, 62.5]) and .figures[0].met == null' "$result"
+	([.rows[] | select(.part == "disk" and .what == "lacuna") | .iops.p50] == [4000, 125]) and .figures[0].met == null' "$result"
 FAKE_MUTE=lacuna fake --format json >"$result"
 check "one is mute: the schema holds" valid "$result"
 holds "one is mute: its rows say so" '[.rows[] | select(.what == "lacuna" and .part == "disk") | .not_available |
-	test("told of 0 phases of 3")] == [true, true]' "$result"
+	test("told of 0 phases of 6")] == [true, true]' "$result"
 FAKE_SKIPS=lacuna fake --format json >"$result"
 holds "one skips a gate: its rows say so" '[.rows[] | select(.what == "lacuna") | .not_available |
 	test("came to gate .begin read-128k-qd8. in place of .end.")] == [true, true, true, true, true]' "$result"

@@ -20,6 +20,7 @@ static void forget(struct io_guest *g)
 	for (unsigned w = 0; w < IO_WORKLOADS; w++) {
 		series_free(&g->result[w].rate);
 		series_free(&g->result[w].units);
+		series_free(&g->result[w].counted);
 	}
 }
 
@@ -60,9 +61,11 @@ ParameterizedTest(struct gate_case *c, bench_io, gates)
 
 Test(bench_io, results)
 {
-	static const char *const lines[] = { "guest randread-4k-qd1 4000 500",
-		"guest randread-4k-qd1 8000 500", "guest read-128k-qd8 256 2000",
-		"guest send 5000 300", "guest receive 7500 100", NULL };
+	static const char *const lines[] = { "guest randread-4k-qd1 12000 500",
+		"guest randread-4k-qd1 4000 500", "guest randread-4k-qd1 16000 500",
+		"guest randread-4k-qd1 8000 500", "guest read-128k-qd8 1 1",
+		"guest read-128k-qd8 256 2000", "guest send 1 200", "guest send 5000 300",
+		"guest receive 1 400", "guest receive 7500 100", NULL };
 	struct io_guest g = { .failed = false };
 	say(&g, lines);
 	const struct io_series *s = g.result;
@@ -70,11 +73,15 @@ Test(bench_io, results)
 	cr_expect_float_eq(s[IO_RAND1].rate.value[0], 2000, 1e-9);
 	cr_expect_float_eq(s[IO_RAND1].rate.value[1], 4000, 1e-9);
 	cr_expect_float_eq(s[IO_RAND1].units.value[1], 2000, 1e-9);
+	cr_assert_eq(s[IO_RAND1].counted.count, 2);
+	cr_expect_float_eq(s[IO_RAND1].counted.value[0], 3000, 1e-9);
+	cr_expect_float_eq(s[IO_RAND1].counted.value[1], 4000, 1e-9);
 	cr_assert_eq(s[IO_SEQ].rate.count, 1);
 	cr_expect_float_eq(s[IO_SEQ].units.value[0], 2, 1e-9);
 	cr_expect_float_eq(s[IO_SEQ].rate.value[0], 1, 1e-9);
 	cr_expect_float_eq(s[IO_SEND].rate.value[0], 5, 1e-9);
 	cr_expect_float_eq(s[IO_SEND].units.value[0], 300, 1e-9);
+	cr_expect_float_eq(s[IO_SEND].counted.value[0], 200, 1e-9);
 	cr_expect_float_eq(s[IO_RECEIVE].rate.value[0], 7.5, 1e-9);
 	cr_expect_eq(s[IO_RAND32].rate.count, 0);
 	cr_expect_str_eq(g.last, "guest receive 7500 100");
@@ -113,10 +120,13 @@ ParameterizedTest(struct bad_case *c, bench_io, bad_results)
 {
 	struct io_guest g = { .failed = false };
 	io_guest_line(&g, c->line);
+	cr_assert_eq(g.result[IO_SEND].counted.count, c->count);
+	io_guest_line(&g, c->line);
 	cr_assert_eq(g.result[IO_SEND].rate.count, c->count);
 	cr_assert_eq(g.result[IO_SEND].units.count, c->count);
 	for (size_t i = 0; i < c->count; i++)
-		cr_expect(isnan(g.result[IO_SEND].rate.value[i]));
+		cr_expect(isnan(g.result[IO_SEND].rate.value[i]) &&
+			  isnan(g.result[IO_SEND].counted.value[i]));
 	forget(&g);
 }
 
