@@ -11,8 +11,7 @@
 #include "util/bytes.h"
 #include "util/thread.h"
 
-#define BATCH_MAX 64u  /* requests that are handed to the host together */
-#define TURN_MAX  512u /* requests until orders are looked at, however fast the driver adds some */
+#define BATCH_MAX 64u /* requests that are handed to the host together */
 #define RETRY_US  10000u
 
 static struct blk_queue *queue_of(struct virtio_worker *w)
@@ -182,22 +181,19 @@ static unsigned begin_some(struct blk_queue *q)
 	return n;
 }
 
+/* Kicks stay off until a turn of the loop finds nothing, as in net_transmit(). */
 static void serve(struct blk_queue *q)
 {
 	struct virtio_device *v = &q->blk->virtio;
-	for (unsigned turn = 0; turn < TURN_MAX;) {
-		q->stalled = false;
-		virtio_queue_kicks_off(v, q->index);
-		unsigned n = begin_some(q);
-		if (n)
-			engine_run(q->engine);
-		virtio_queue_signal(v, q->index);
-		turn += n + 1;
-		q->stalled |= q->engine->under_way == ENGINE_DEPTH;
-		if (q->stalled || (n < BATCH_MAX && !virtio_queue_kicks_on(v, q->index)))
-			return;
-	}
-	virtio_device_kick(v, q->index);
+	q->stalled = false;
+	virtio_queue_kicks_off(v, q->index);
+	unsigned n = begin_some(q);
+	if (n)
+		engine_run(q->engine);
+	virtio_queue_signal(v, q->index);
+	q->stalled |= q->engine->under_way == ENGINE_DEPTH;
+	if (!q->stalled && (n || virtio_queue_kicks_on(v, q->index)))
+		virtio_device_kick(v, q->index);
 }
 
 static void kicked(struct virtio_worker *w, unsigned queue)

@@ -195,6 +195,22 @@ Test(blk_order, a_flush_is_told_of_when_it_is_done)
 	cr_expect_eq(status_of(1), BLK_S_OK);
 }
 
+/* 2.7.10: with a driver that kicks only when it is asked to, whenever it looks. */
+Test(blk_order, requests_without_a_kick)
+{
+	bring_up(b, V1);
+	let_all_end();
+	for (unsigned i = 0; i < 2000; i++) {
+		while (i % 2 && load_shared(&b->ram, USED_AT)) /* asked for when all is done */
+			sched_yield();
+		submit(0, BLK_T_IN, 0, 512);
+		atomic_thread_fence(memory_order_seq_cst);
+		if (!load_shared(&b->ram, USED_AT))
+			kick(b);
+		wait_used(b, (uint16_t)(i + 1));
+	}
+}
+
 Test(blk_order, failed_flushes_and_writes_are_told_of)
 {
 	bring_up(b, V1 | BLK_F_FLUSH);
