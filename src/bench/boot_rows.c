@@ -182,18 +182,19 @@ void boot_add_rows(json_t *document, const struct boot_measured *m, size_t count
 /* --- figures --- */
 
 static void add_figure(json_t *document, const char *what, const struct boot_measured *lacuna,
-	const struct boot_measured *rival, double value, double goal)
+	const struct boot_measured *rival, struct estimate found, double goal)
 {
 	char name[128];
 	snprintf(name, sizeof(name), "%s, lacuna to %s", what, rival->monitor->name);
-	result_figure(document, name, lacuna->failed || rival->failed ? NAN : value, "times", false,
-		goal);
+	if (lacuna->failed || rival->failed)
+		found = estimate_exact(NAN);
+	result_figure(document, name, found, "times", false, goal);
 }
 
-static double count_ratio(
+static struct estimate count_ratio(
 	const struct boot_measured *a, const struct boot_measured *b, enum boot_count what)
 {
-	return series_median(&a->count[what]) / series_median(&b->count[what]);
+	return estimate_exact(series_median(&a->count[what]) / series_median(&b->count[what]));
 }
 
 static void add_goals(json_t *document, const struct boot_measured *lacuna,
@@ -206,7 +207,7 @@ static void add_goals(json_t *document, const struct boot_measured *lacuna,
 	add_figure(document, "all returns", lacuna, rival, count_ratio(lacuna, rival, BOOT_RETURNS),
 		1.0 / 16);
 	add_figure(document, "time to the marker", lacuna, rival,
-		series_ratio(&lacuna->marker, &rival->marker).median, marker);
+		series_ratio(&lacuna->marker, &rival->marker), marker);
 }
 
 void boot_add_figures(json_t *document, const struct boot_measured *m, size_t count)

@@ -28,7 +28,8 @@ static bool is_document(const json_t *d)
 	}
 	json_array_foreach(figures, i, v)
 	{
-		ok = ok && is_text(v, "name") && is_text(v, "unit") && is_text(v, "goal_is");
+		ok = ok && is_text(v, "name") && is_text(v, "unit") && is_text(v, "goal_is") &&
+		     is_text(v, "verdict");
 	}
 	return ok;
 }
@@ -93,9 +94,9 @@ static double value_of(const json_t *row, const struct column *c, double *ret_sp
 	return json_is_number(v) ? json_number_value(v) : NAN;
 }
 
-enum verdict { SAME, BETTER, WORSE };
+enum change { SAME, BETTER, WORSE };
 
-static enum verdict judge(const struct column *c, const json_t *new, const json_t *old,
+static enum change judge(const struct column *c, const json_t *new, const json_t *old,
 	double *ret_new, double *ret_old)
 {
 	double new_spread, old_spread;
@@ -128,7 +129,7 @@ static unsigned compare_rows(FILE *f, const json_t *new, const json_t *old, cons
 		double a, b, scale = c->scale != 0 ? c->scale : 1;
 		if (c->kind != COLUMN_COUNT && c->kind != COLUMN_TIME && c->kind != COLUMN_RATE)
 			continue;
-		enum verdict v = judge(c, new, old, &a, &b);
+		enum change v = judge(c, new, old, &a, &b);
 		if (v == SAME)
 			continue;
 		worse += v == WORSE;

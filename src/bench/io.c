@@ -217,9 +217,28 @@ static void run_phases(struct run *r)
 }
 
 /* Of all that run, at once. */
-static void run_idle(struct run *r)
+static void rest(struct run *r, struct io_guest *any, uint64_t ns)
 {
 	double cpu[IO_MONITORS], exits[IO_MONITORS];
+	uint64_t begin = now_ns();
+	for (unsigned k = 0; k < IO_MONITORS; k++) {
+		cpu[k] = runs(r, k) ? io_guest_cpu_us(&r->results.guest[k]) : NAN;
+		exits[k] = runs(r, k) ? io_guest_exits(&r->results.guest[k]) : NAN;
+	}
+	child_serve(&any->child, begin + ns);
+	for (unsigned k = 0; k < IO_MONITORS; k++) {
+		struct io_guest *g = &r->results.guest[k];
+		double took = (double)(now_ns() - begin);
+		if (!runs(r, k))
+			continue;
+		series_add(&g->idle_percent, (io_guest_cpu_us(g) - cpu[k]) * 1e5 / took);
+		series_add(&g->idle_exits, (io_guest_exits(g) - exits[k]) * 1e9 / took);
+	}
+}
+
+/* In parts, which say how far it can be relied on. */
+static void run_idle(struct run *r)
+{
 	struct io_guest *any = NULL;
 	for (unsigned k = 0; k < IO_MONITORS; k++)
 		if (runs(r, k))
@@ -228,20 +247,8 @@ static void run_idle(struct run *r)
 		return;
 	progress("io: at rest for %llu s", (unsigned long long)asked.idle);
 	child_serve(&any->child, now_ns() + SETTLE_NS);
-	uint64_t begin = now_ns();
-	for (unsigned k = 0; k < IO_MONITORS; k++) {
-		cpu[k] = runs(r, k) ? io_guest_cpu_us(&r->results.guest[k]) : NAN;
-		exits[k] = runs(r, k) ? io_guest_exits(&r->results.guest[k]) : NAN;
-	}
-	child_serve(&any->child, begin + asked.idle * SECOND_NS);
-	for (unsigned k = 0; k < IO_MONITORS; k++) {
-		struct io_guest *g = &r->results.guest[k];
-		double ns = (double)(now_ns() - begin);
-		if (!runs(r, k))
-			continue;
-		g->idle_percent = (io_guest_cpu_us(g) - cpu[k]) * 1e5 / ns;
-		g->idle_exits = (io_guest_exits(g) - exits[k]) * 1e9 / ns;
-	}
+	for (unsigned part = 0; part < ROUNDS_FEW; part++)
+		rest(r, any, asked.idle * SECOND_NS / ROUNDS_FEW);
 }
 
 static void measure(struct run *r, const struct io_setup *setup)
@@ -286,6 +293,8 @@ static void close_run(struct run *r)
 {
 	for (unsigned k = 0; k < IO_MONITORS; k++) {
 		io_guest_end(&r->results.guest[k]);
+		series_free(&r->results.guest[k].idle_percent);
+		series_free(&r->results.guest[k].idle_exits);
 		for (unsigned w = 0; w < IO_WORKLOADS; w++) {
 			struct io_series *s = &r->results.guest[k].result[w];
 			series_free(&s->rate);

@@ -204,7 +204,7 @@ int io_guest_start(struct io_guest *g, enum io_monitor monitor, const struct io_
 	const int *tap, const char *net)
 {
 	struct command c = { .argc = 0 };
-	*g = (struct io_guest){ .monitor = monitor, .idle_percent = NAN, .idle_exits = NAN };
+	*g = (struct io_guest){ .monitor = monitor };
 	TEXT(&c, 0, "%s io.seconds=%llu io.runs=%llu%s%s", setup->cmdline,
 		(unsigned long long)setup->seconds, 2 * (unsigned long long)setup->runs,
 		net ? " io.net=" : "", net ? net : "");

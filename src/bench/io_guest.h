@@ -59,7 +59,8 @@ struct io_guest {
 	char line[512], last[160]; /* of the console: the one that is coming; the last one */
 	size_t line_size;
 	struct io_series result[IO_WORKLOADS];
-	double idle_percent, idle_exits; /* at rest: of a CPU; of its VM, a second */
+	/* In each part of the time at rest: of a CPU; of its VM, a second. */
+	struct series idle_percent, idle_exits;
 	bool failed;
 	struct why why;
 };

@@ -90,8 +90,9 @@ static void add_idle_row(json_t *document, const struct io_results *r, uint64_t 
 		result_add_unavailable(document, row, &r->guest[k].why);
 		return;
 	}
-	json_object_set_new(row, "cpu_percent", result_number(r->guest[k].idle_percent));
-	json_object_set_new(row, "exits_s", result_number(r->guest[k].idle_exits));
+	json_object_set_new(
+		row, "cpu_percent", result_number(series_median(&r->guest[k].idle_percent)));
+	json_object_set_new(row, "exits_s", result_number(series_median(&r->guest[k].idle_exits)));
 	result_add(document, row);
 }
 
@@ -109,25 +110,25 @@ static void add_rows(json_t *document, const struct io_results *r)
 }
 
 /* lacuna's to QEMU's; NAN where one of them is missing. */
-static double rate_ratio(const struct io_results *r, uint64_t w)
+static struct estimate rate_ratio(const struct io_results *r, uint64_t w)
 {
 	struct why why;
 	if (is_missing(r, IO_LACUNA, w, &why) || is_missing(r, IO_QEMU, w, &why))
-		return NAN;
-	return series_ratio(&r->guest[IO_LACUNA].result[w].rate, &r->guest[IO_QEMU].result[w].rate)
-		.median;
+		return estimate_exact(NAN);
+	return series_ratio(&r->guest[IO_LACUNA].result[w].rate, &r->guest[IO_QEMU].result[w].rate);
 }
 
-static double count_ratio(const struct io_results *r, uint64_t w, enum io_count count)
+/* A phase's counts are exact, but how many requests share one differs from phase to phase. */
+static struct estimate count_ratio(const struct io_results *r, uint64_t w, enum io_count count)
 {
 	struct series each[IO_MONITORS];
-	if (isnan(rate_ratio(r, w)) || !r->has_trace)
-		return NAN;
+	if (isnan(rate_ratio(r, w).median) || !r->has_trace)
+		return estimate_exact(NAN);
 	for (unsigned k = 0; k < IO_MONITORS; k++) {
 		const struct io_series *s = &r->guest[k].result[w];
 		each[k] = per_unit(&s->n[count], &s->counted);
 	}
-	double ratio = series_ratio(&each[IO_LACUNA], &each[IO_QEMU]).median;
+	struct estimate ratio = series_ratio(&each[IO_LACUNA], &each[IO_QEMU]);
 	for (unsigned k = 0; k < IO_MONITORS; k++)
 		series_free(&each[k]);
 	return ratio;
@@ -152,7 +153,7 @@ static void add_figures(json_t *document, const struct io_results *r)
 	}
 	if (r->idle && list_has(r->monitors, IO_LACUNA))
 		result_figure(document, "CPU time of lacuna at rest",
-			r->guest[IO_LACUNA].idle_percent, "%", false, 0.1);
+			series_estimate(&r->guest[IO_LACUNA].idle_percent), "%", false, 0.1);
 }
 
 void io_rows_add(json_t *document, const struct io_results *r)

@@ -273,17 +273,17 @@ static void add_row(json_t *document, const struct measured *m)
 }
 
 /* How many times that of ten machines the cost of each is, where it is the most; round by round. */
-static double growth(const struct measured *m, size_t count, size_t series)
+static struct estimate growth(const struct measured *m, size_t count, size_t series)
 {
 	const struct series *ten = NULL;
-	double most = NAN;
+	struct estimate most = estimate_exact(NAN);
 	for (size_t i = 0; i < count; i++)
 		if (m[i].vms == 10 && !m[i].failed)
 			ten = (const struct series *)((const char *)&m[i] + series);
 	for (size_t i = 0; i < count && ten; i++) {
 		const struct series *s = (const struct series *)((const char *)&m[i] + series);
-		double ratio = series_ratio(s, ten).median;
-		if (m[i].vms > 10 && !m[i].failed && !(most > ratio))
+		struct estimate ratio = series_ratio(s, ten);
+		if (m[i].vms > 10 && !m[i].failed && !(most.median > ratio.median))
 			most = ratio;
 	}
 	return most;
@@ -320,7 +320,8 @@ static void add_figures(json_t *document, const struct measured *m, size_t count
 		if (m[i].vms > largest->vms)
 			largest = &m[i];
 	result_figure(document, "resident memory of each further machine",
-		largest->vms > 1 && !largest->failed ? series_median(&largest->resident) : NAN,
+		largest->vms > 1 && !largest->failed ? series_estimate(&largest->resident)
+						     : estimate_exact(NAN),
 		"KiB", false, 1024);
 	for (size_t i = 0; i < sizeof(grown) / sizeof(grown[0]) && can_grow(m, count); i++)
 		result_figure(document, grown[i].name, growth(m, count, grown[i].series), "times",

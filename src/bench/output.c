@@ -201,6 +201,36 @@ static void print_noise(FILE *f, const json_t *rows, const struct table *t, cons
 	}
 }
 
+static void print_figure(FILE *f, const json_t *v, const struct style *s)
+{
+	const json_t *value = json_object_get(v, "value"), *low = result_get(v, "interval.low");
+	const char *is = json_string_value(json_object_get(v, "goal_is"));
+	const char *unit = json_string_value(json_object_get(v, "unit"));
+	const char *verdict = json_string_value(json_object_get(v, "verdict"));
+	fprintf(f, "%s: ", json_string_value(json_object_get(v, "name")));
+	if (json_is_number(value))
+		fprintf(f, "%.4g", json_number_value(value));
+	else
+		fprintf(f, "not available");
+	if (json_is_number(low))
+		fprintf(f, " (%.4g-%.4g)", json_number_value(low),
+			result_number_at(v, "interval.high"));
+	if (json_is_number(value) && *unit)
+		fprintf(f, " %s", unit);
+	fprintf(f, " (goal: at %s %g)", !strcmp(is, "at_least") ? "least" : "most",
+		json_number_value(json_object_get(v, "goal")));
+	if (json_is_number(value))
+		fprintf(f, ": %s%s%s",
+			!strcmp(verdict, verdict_name(VERDICT_MET))      ? s->good
+			: !strcmp(verdict, verdict_name(VERDICT_MISSED)) ? s->bad
+									 : s->bold,
+			verdict, s->plain);
+	if (json_is_number(low) && result_number_at(v, "interval.rounds") < ROUNDS_FEW)
+		fprintf(f, "; few rounds: %g, an interval of 95 %% takes %d",
+			result_number_at(v, "interval.rounds"), ROUNDS_FEW);
+	fprintf(f, "\n");
+}
+
 static void print_figures(FILE *f, const json_t *document, const struct style *s)
 {
 	size_t i;
@@ -209,19 +239,7 @@ static void print_figures(FILE *f, const json_t *document, const struct style *s
 		fprintf(f, "\n");
 	json_array_foreach(json_object_get(document, "figures"), i, v)
 	{
-		const json_t *met = json_object_get(v, "met"), *value = json_object_get(v, "value");
-		const char *is = json_string_value(json_object_get(v, "goal_is"));
-		const char *unit = json_string_value(json_object_get(v, "unit"));
-		fprintf(f, "%s: ", json_string_value(json_object_get(v, "name")));
-		if (json_is_null(value))
-			fprintf(f, "not available");
-		else
-			fprintf(f, "%s%.4g%s%s%s", json_is_true(met) ? s->good : s->bad,
-				json_number_value(value), *unit ? " " : "", unit, s->plain);
-		fprintf(f, " (goal: at %s %g)%s\n",
-			is && !strcmp(is, "at_least") ? "least" : "most",
-			json_number_value(json_object_get(v, "goal")),
-			json_is_false(met) ? ": missed" : "");
+		print_figure(f, v, s);
 	}
 }
 

@@ -26,14 +26,21 @@ void result_add_unavailable(json_t *document, json_t *row, const struct why *why
 	result_add(document, row);
 }
 
-void result_figure(json_t *document, const char *name, double value, const char *unit,
+/* @rounds: the name of their number. */
+static json_t *interval_json(const struct estimate *e, const char *rounds)
+{
+	return json_pack("{s:I, s:o, s:o, s:f}", rounds, (json_int_t)e->rounds, "low",
+		result_number(e->low), "high", result_number(e->high), "confidence", e->confidence);
+}
+
+void result_figure(json_t *document, const char *name, struct estimate found, const char *unit,
 	bool at_least, double goal)
 {
-	bool met = at_least ? value >= goal : value <= goal;
-	json_t *figure = json_pack("{s:s, s:o, s:s, s:f, s:s, s:o}", "name", name, "value",
-		result_number(value), "unit", unit, "goal", goal, "goal_is",
-		at_least ? "at_least" : "at_most", "met",
-		isnan(value) ? json_null() : json_boolean(met));
+	enum verdict verdict = estimate_verdict(&found, at_least, goal);
+	json_t *figure = json_pack("{s:s, s:o, s:s, s:f, s:s, s:s, s:o}", "name", name, "value",
+		result_number(found.median), "unit", unit, "goal", goal, "goal_is",
+		at_least ? "at_least" : "at_most", "verdict", verdict_name(verdict), "interval",
+		found.exact ? json_null() : interval_json(&found, "rounds"));
 	json_array_append_new(json_object_get(document, "figures"), figure);
 }
 
@@ -54,10 +61,10 @@ json_t *result_summary(const struct series *s)
 
 json_t *result_ratio(const struct series *a, const struct series *b)
 {
-	struct ratio r = series_ratio(a, b);
-	return json_pack("{s:I, s:o, s:o, s:o, s:f}", "pairs", (json_int_t)r.pairs, "median",
-		result_number(r.median), "low", result_number(r.low), "high", result_number(r.high),
-		"confidence", r.confidence);
+	struct estimate r = series_ratio(a, b);
+	json_t *ratio = interval_json(&r, "pairs");
+	json_object_set_new(ratio, "median", result_number(r.median));
+	return ratio;
 }
 
 json_t *result_get(const json_t *object, const char *path)

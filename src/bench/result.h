@@ -13,7 +13,7 @@
 #include "bench/bench.h"
 #include "bench/series.h"
 
-#define RESULT_SCHEMA "lacuna-bench/1"
+#define RESULT_SCHEMA "lacuna-bench/2"
 
 /* An empty document about this host. Takes the reference to @settings. */
 json_t *result_new(const char *command, json_t *settings);
@@ -22,9 +22,9 @@ json_t *result_new(const char *command, json_t *settings);
 void result_add(json_t *document, json_t *row);
 void result_add_unavailable(json_t *document, json_t *row, const struct why *why);
 
-/* A figure that was promised: @value, NAN where it could not be had, is to be at most (or, with
- * @at_least, at least) @goal. Shown below the tables, as "name: value unit (goal: ...)". */
-void result_figure(json_t *document, const char *name, double value, const char *unit,
+/* A figure that was promised: what was @found is to be at most (or, with @at_least, at least)
+ * @goal. Shown below the tables, as "name: value (low-high) unit (goal: ...): verdict". */
+void result_figure(json_t *document, const char *name, struct estimate found, const char *unit,
 	bool at_least, double goal);
 
 /* Objects {count, min, p50, p90, p99, max, mean, mad, iqr, noise} and

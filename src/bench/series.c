@@ -129,21 +129,57 @@ static size_t cut(size_t n, double *ret_confidence)
 	return k;
 }
 
-struct ratio series_ratio(const struct series *a, const struct series *b)
+struct estimate series_estimate(const struct series *s)
 {
-	struct ratio r = { .median = NAN, .low = NAN, .high = NAN };
+	struct estimate e = { .median = NAN, .low = NAN, .high = NAN };
+	double *v = sorted_values(s, &e.rounds);
+	if (e.rounds) {
+		size_t k = cut(e.rounds, &e.confidence); /* the interval is [v_(k), v_(n+1-k)] */
+		e.median = quantile(v, e.rounds, 0.5);
+		e.low = v[k - 1];
+		e.high = v[e.rounds - k];
+	}
+	free(v);
+	return e;
+}
+
+struct estimate estimate_exact(double value)
+{
+	return (struct estimate){
+		.median = value, .low = value, .high = value, .confidence = 1, .exact = true
+	};
+}
+
+struct estimate series_ratio(const struct series *a, const struct series *b)
+{
 	struct series ratios = { 0 };
 	for (size_t i = 0; i < a->count && i < b->count; i++)
 		if (!isnan(a->value[i]) && b->value[i] > 0)
 			series_add(&ratios, a->value[i] / b->value[i]);
-	double *v = sorted_values(&ratios, &r.pairs);
-	if (r.pairs) {
-		size_t k = cut(r.pairs, &r.confidence); /* the interval is [v_(k), v_(n+1-k)] */
-		r.median = quantile(v, r.pairs, 0.5);
-		r.low = v[k - 1];
-		r.high = v[r.pairs - k];
-	}
-	free(v);
+	struct estimate e = series_estimate(&ratios);
 	series_free(&ratios);
-	return r;
+	return e;
+}
+
+const char *verdict_name(enum verdict verdict)
+{
+	static const char *const name[] = {
+		[VERDICT_NONE] = "not available",
+		[VERDICT_MET] = "met",
+		[VERDICT_MISSED] = "missed",
+		[VERDICT_OPEN] = "not certain",
+	};
+	return name[verdict];
+}
+
+/* One round's interval is a point, which says nothing of how far the next one would be. */
+enum verdict estimate_verdict(const struct estimate *e, bool at_least, double goal)
+{
+	if (isnan(e->median))
+		return VERDICT_NONE;
+	if (!e->exact && e->rounds < 2)
+		return VERDICT_OPEN;
+	if (at_least ? e->low >= goal : e->high <= goal)
+		return VERDICT_MET;
+	return (at_least ? e->high < goal : e->low > goal) ? VERDICT_MISSED : VERDICT_OPEN;
 }

@@ -8,6 +8,7 @@
 #ifndef BENCH_SERIES_H
 #define BENCH_SERIES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Zeroed is empty. A value that could not be had is NAN: it keeps its place among the pairs and
@@ -49,16 +50,36 @@ double series_median(const struct series *s);
 double quantile(const double *sorted, size_t count, double q);
 
 /*
- * How many times @b the values of @a are, judged pair by pair: value i of both was measured in the
- * same round, so what disturbs a round disturbs both. [low, high] covers the true median of the
- * ratios with at least 95 % (order statistics, by the binomial distribution of the sign test), or
- * with fewer than 6 pairs all ratios, which covers it with less: @confidence says.
+ * What is known of a true median from so many rounds: [low, high] covers it with at least 95 %
+ * (order statistics, by the binomial distribution of the sign test), or with fewer than ROUNDS_FEW
+ * rounds is all values, which covers it with less: @confidence says.
  */
-struct ratio {
-	size_t pairs;
+struct estimate {
+	size_t rounds;
 	double median, low, high, confidence;
+	bool exact; /* a count: there is no interval, and no rounds are needed */
 };
 
-struct ratio series_ratio(const struct series *a, const struct series *b);
+#define ROUNDS_FEW 6
+
+struct estimate series_estimate(const struct series *s);
+struct estimate estimate_exact(double value); /* NAN: it could not be had */
+
+/* How many times @b the values of @a are, judged pair by pair: value i of both was measured in the
+ * same round, so what disturbs a round disturbs both. */
+struct estimate series_ratio(const struct series *a, const struct series *b);
+
+enum verdict {
+	VERDICT_NONE,   /* there is no value */
+	VERDICT_MET,    /* all of the interval, or the count, meets the goal */
+	VERDICT_MISSED, /* none of it does */
+	VERDICT_OPEN,   /* the goal is within the interval, or it is only one round's */
+};
+
+/* "not available", "met", "missed", "not certain" */
+const char *verdict_name(enum verdict verdict);
+
+/* Of the true median, which is to be at least, or at most, @goal. */
+enum verdict estimate_verdict(const struct estimate *e, bool at_least, double goal);
 
 #endif

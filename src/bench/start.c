@@ -275,9 +275,9 @@ static void add_rows(json_t *document, const struct measured m[KINDS])
 	}
 }
 
-static double to_floor(const struct measured m[KINDS], enum kind kind)
+static struct estimate to_floor(const struct measured m[KINDS], enum kind kind)
 {
-	return series_ratio(&m[kind].first, &m[FLOOR].first).median;
+	return series_ratio(&m[kind].first, &m[FLOOR].first);
 }
 
 static void add_figures(json_t *document, const struct measured m[KINDS])

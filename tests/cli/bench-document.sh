@@ -16,9 +16,12 @@ mkdir -p "$results"
 jq '.command = "io" | .host |= (.cpu = "a CPU" | .hypervisor = "TCGTCGTCGTCG" | .kvm = {"flavour": "kvm_amd"} | .mitigations = {"b": "Vulnerable", "a": "Not affected"}) |
 	.rows = [{"part": "idle", "what": "lacuna", "cpu_percent": 0.25}, {"part": "idle", "what": "qemu", "not_available": "no such thing"},
 		{"part": "disk", "workload": "read-128k-qd8", "what": "lacuna", "iops": {"count": 1, "min": 5, "p50": 5, "max": 5}}] |
-	.figures = [{"name": "one", "value": 1.23456, "unit": "times", "goal": 1, "goal_is": "at_least", "met": true},
-		{"name": "two", "value": 7, "unit": "", "goal": 0, "goal_is": "at_most", "met": false},
-		{"name": "three", "value": null, "unit": "%", "goal": 0.1, "goal_is": "at_most", "met": null}]' "$results/start.json" >"$results/io.json"
+	.figures = [{"name": "one", "value": 1.23456, "unit": "times", "goal": 1, "goal_is": "at_least", "verdict": "met",
+			"interval": {"rounds": 6, "low": 1.1, "high": 1.34567, "confidence": 0.96875}},
+		{"name": "two", "value": 7, "unit": "", "goal": 0, "goal_is": "at_most", "verdict": "missed", "interval": null},
+		{"name": "three", "value": null, "unit": "%", "goal": 0.1, "goal_is": "at_most", "verdict": "not available", "interval": null},
+		{"name": "four", "value": 0.5, "unit": "%", "goal": 0.6, "goal_is": "at_most", "verdict": "not certain",
+			"interval": {"rounds": 3, "low": 0.4, "high": 0.7, "confidence": 0.75}}]' "$results/start.json" >"$results/io.json"
 echo "status 125: lacuna: it broke" >"$results/boot.why"
 check "writes" write write
 cp "$document" "$tmp/first" && cp -r "$tmp/build/bench/bench" "$tmp/charts"
@@ -26,8 +29,8 @@ check "writes again" write write
 check "the same results give the same document" cmp "$tmp/first" "$document"
 check "and the same charts" diff -r "$tmp/charts" "$tmp/build/bench/bench"
 same "charts: SVG alone" "io-disk.svg" "$(cd "$tmp/charts" && echo *)"
-for line in '| io: one | 1.2346 times | at least 1 times | reached |' '| io: two | 7 | at most 0 | **missed** |' \
-	'| io: three | not available | at most 0.1 % | - |' '![io-disk](bench/io-disk.svg)' 'Not measured: status 125: lacuna: it broke' \
+for line in '| io: one | 1.2346 times | 1.1-1.3457 | at least 1 times | met |' '| io: two | 7 | exact | at most 0 | **missed** |' \
+	'| io: three | not available | | at most 0.1 % | - |' '| io: four | 0.5 % | 0.4-0.7 (3 rounds only) | at most 0.6 % | *not certain* |' '![io-disk](bench/io-disk.svg)' 'Not measured: status 125: lacuna: it broke' \
 	'Not measured: it was left out' 'qemu    not available: no such thing'; do
 	check "says: $line" grep -qxF -- "$line" "$document"
 done

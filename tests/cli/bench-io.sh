@@ -88,8 +88,8 @@ holds "rates: of the requests' size" '.rows[0].iops | .count == 3 and .min == 20
 holds "rates: of the other monitor" '.rows[3].iops.p50 == 62.5' "$result"
 holds "ratios: lacuna's to QEMU's, in pairs" '.rows[0].to_qemu == {"pairs": 3, "median": 2, "low": 2, "high": 2, "confidence": 0.75} and
 	(.rows[1] | has("to_qemu") | not)' "$result"
-holds "figures" '[.figures[] | [.name, .value, .met]] == [["randread-4k-qd1: rate to QEMU'"'"'s", 2, true], ["read-128k-qd8: rate to QEMU'"'"'s", 2, true],
-	["CPU time of lacuna at rest", .rows[8].cpu_percent, true]]' "$result"
+holds "figures" '[.figures[] | [.name, .value, .interval.rounds, .verdict]] == [["randread-4k-qd1: rate to QEMU'"'"'s", 2, 3, "met"],
+	["read-128k-qd8: rate to QEMU'"'"'s", 2, 3, "met"], ["CPU time of lacuna at rest", .rows[8].cpu_percent, 6, "met"]]' "$result"
 holds "settings" '.settings == {"workloads": ["randread-4k-qd1", "read-128k-qd8"], "monitors": ["lacuna", "qemu"], "repeat": 3, "seconds": 2,
 	"idle_seconds": 1, "memory_mib": 512, "vcpus": 1, "direct": false, "kernel": "kernel", "cmdline": "console=ttyS0 quiet lacuna.test=bench-io"}' "$result"
 same "no file is left in the folder" "a,b bin err initrd kernel out result.json saved.json" "$(cd "$tmp" && echo *)"
@@ -99,7 +99,7 @@ FAKE_ENDS=qemu fake --format json >"$result"
 check "one ends: the schema holds" valid "$result"
 holds "one ends: its rows say so, the other's are there" '[.rows[] | select(.what == "qemu") | .not_available |
 	test("ended too early: qemu: broken")] == [true, true, true, true, true] and
-	([.rows[] | select(.part == "disk" and .what == "lacuna") | .iops.p50] == [4000, 125]) and .figures[0].met == null' "$result"
+	([.rows[] | select(.part == "disk" and .what == "lacuna") | .iops.p50] == [4000, 125]) and .figures[0].verdict == "not available"' "$result"
 FAKE_MUTE=lacuna fake --format json >"$result"
 check "one is mute: the schema holds" valid "$result"
 holds "one is mute: its rows say so" '[.rows[] | select(.what == "lacuna" and .part == "disk") | .not_available |

@@ -49,21 +49,21 @@ refused "save: twice" "save: given twice" "$LACUNA" bench start --save a --save 
 # --- formats, without a measurement
 bench start "${none[@]}" --format json >"$result"
 check "nothing measured: the schema holds" valid "$result"
-holds "nothing measured: no row" '.schema == "lacuna-bench/1" and .command == "start" and .rows == [] and .figures == []' "$result"
+holds "nothing measured: no row" '.schema == "lacuna-bench/2" and .command == "start" and .rows == [] and .figures == []' "$result"
 status=0
 bench start "${none[@]}" >/dev/full 2>"$tmp/err" || status=$?
 same "a full disk: status" 125 "$status"
 check "a full disk: one line" test "$(wc -l <"$tmp/err")" = 1
 
 # --- against
-jq '.schema = "lacuna-bench/2"' "$result" >"$tmp/newer.json"
+jq '.schema = "lacuna-bench/3"' "$result" >"$tmp/newer.json"
 jq '.command = "pci"' "$result" >"$tmp/other.json"
 echo '{"rows": 1}' >"$tmp/strange.json"
 echo 'no JSON' >"$tmp/text"
 refused "against: no such file" "against: unable to open $tmp/none" "$LACUNA" bench start --against "$tmp/none"
 refused "against: not JSON" "against: '$tmp/text' is not JSON: line 1" "$LACUNA" bench start --against "$tmp/text"
 refused "against: another JSON" "is not a result of 'lacuna bench --save'" "$LACUNA" bench start --against "$tmp/strange.json"
-refused "against: another schema" "is of schema 'lacuna-bench/2', not 'lacuna-bench/1'" \
+refused "against: another schema" "is of schema 'lacuna-bench/3', not 'lacuna-bench/2'" \
 	"$LACUNA" bench start --against "$tmp/newer.json"
 refused "against: another command" "is a result of 'bench pci', not of 'bench start'" \
 	"$LACUNA" bench start --against "$tmp/other.json"
@@ -78,7 +78,7 @@ refused "from: a row of no part" "from: '$tmp/partless.json' is not a result" "$
 refused "from: half a figure" "from: '$tmp/unitless.json' is not a result" "$LACUNA" bench start --from "$tmp/unitless.json"
 refused "from: another command" "from: '$tmp/other.json' is a result of 'bench pci', not of 'bench start'" \
 	"$LACUNA" bench start --from "$tmp/other.json"
-refused "from: another schema" "from: '$tmp/newer.json' is of schema 'lacuna-bench/2'" "$LACUNA" bench start --from "$tmp/newer.json"
+refused "from: another schema" "from: '$tmp/newer.json' is of schema 'lacuna-bench/3'" "$LACUNA" bench start --from "$tmp/newer.json"
 same "from: prints it" "$(jq -S . "$tmp/from.json")" "$(bench start --from "$tmp/from.json" --format json | jq -S .)"
 check "from: names its host, not this one" grep -q '^lacuna .* bench start: a CPU, .* Linux 1.2.3' <(bench start --from "$tmp/from.json")
 
@@ -129,6 +129,9 @@ holds "start: machines have descriptors, threads and memory" '[.rows[] | select(
 	.fds_per_vm >= 5 and .threads_per_vm >= 2 and .resident_kib_per_vm.min > 0 and .ram_kib_per_vm.min >= 4] | all' "$result"
 holds "start: PSS is at most RSS" '[.rows[] | select(.part == "many") | .pss_kib_per_vm.max <= .resident_kib_per_vm.max] | all' "$result"
 holds "start: figures" '[.figures[].name] | length == 3 and .[0] == "library to the floor"' "$result"
+holds "start: goals have intervals, of so many rounds" '[.figures[] | .interval.rounds, .interval.confidence] == [2, 0.5, 2, 0.5, 1, 0] and
+	([.figures[:2][] | .interval.low <= .value and .value <= .interval.high and (.verdict == "not certain") ==
+	(.interval.low <= .goal and .goal < .interval.high)] | all) and .figures[2].verdict == "not certain"' "$result"
 holds "start: settings" '.settings | .count == 2 and .kinds == ["library", "exec", "floor"] and .vms == [1, 3] and .memory_mib == 256' "$result"
 holds "start: the time" "\"$before\" <= .host.time and .host.time <= \"$(date -u +%FT%TZ)\"" "$result"
 holds "start: the host" '.host | (.kvm.flavour | length) > 0 and .cpus >= 1 and .kernel == "'"$(uname -r)"'"' "$result"
@@ -143,7 +146,7 @@ check "csv: a line for each row, all of the same columns" /usr/bin/python3 - "$t
 PYTHON
 bench start "${few[@]}" --program "$LACUNA" >"$tmp/table"
 check "table: rows" grep -qE '^exec +[0-9.]+ ' "$tmp/table"
-check "table: figures" grep -qE '^library to the floor: [0-9.e+-]+ times \(goal: at most 1.3\)' "$tmp/table"
+check "table: figures" grep -qE '^library to the floor: [0-9.e+-]+ \([0-9.]+-[0-9.]+\) times \(goal: at most 1.3\): (met|missed|not certain); few rounds: 2, ' "$tmp/table"
 same "table: no colour in a file" "" "$(grep -c $'\033' "$tmp/table" | grep -v '^0$')"
 same "table: no line ends with a blank" "" "$(grep ' $' "$tmp/table")"
 

@@ -286,7 +286,11 @@ Test(bench_boot, figures)
 	const json_t *time = find(d, "figures", "name", "time to the marker, lacuna to qemu-q35");
 	cr_assert(pci && time);
 	cr_expect(fabs(json_number_value(json_object_get(pci, "value")) - 10.0 / 600) < 1e-9);
-	cr_expect(json_is_true(json_object_get(pci, "met")));
+	cr_expect_str_eq(json_string_value(json_object_get(pci, "verdict")), "met");
+	cr_expect(json_is_null(json_object_get(pci, "interval")), "a count has none");
+	cr_expect_str_eq(
+		json_string_value(json_object_get(time, "verdict")), "not certain", "of one round");
+	cr_expect_eq(json_number_value(result_get(time, "interval.rounds")), 1);
 	cr_expect(fabs(json_number_value(json_object_get(time, "value")) - 0.5) < 1e-9);
 	cr_expect_eq(json_array_size(json_object_get(d, "rows")), 4 + 1,
 		"boot and returns of both, phases of lacuna");

@@ -72,9 +72,12 @@ Test(bench_output, table)
 	json_t *d = document(rows);
 	result_add_unavailable(
 		d, json_pack("{s:s, s:s, s:i}", "part", "scan", "how", "magic", "buses", 16), &why);
-	result_figure(d, "scan", 0.5, "times", false, 1);
-	result_figure(d, "speed", 99, "", true, 100);
-	result_figure(d, "none", NAN, "KiB", false, 5);
+	static const struct estimate six = { 6, 0.5, 0.25, 1.5, 0.96875, false };
+	static const struct estimate two = { 2, 0.5, 0.25, 0.75, 0.5, false };
+	result_figure(d, "scan", six, "times", false, 1);
+	result_figure(d, "quick scan", two, "times", false, 1);
+	result_figure(d, "exits", estimate_exact(99), "", true, 100);
+	result_figure(d, "none", estimate_exact(NAN), "KiB", false, 5);
 	char *text = text_of(print_table, d);
 	expect_text(text, "lacuna 1.2.3 bench pci: Abacus, 2 CPUs, Linux 6.1, no KVM\n"
 			  "\n"
@@ -85,8 +88,10 @@ Test(bench_output, table)
 			  "memory      1   0.0  1000000      0  1.50 (1.25-2.00)\n"
 			  "magic      16  not available: no such thing\n"
 			  "\n"
-			  "scan: 0.5 times (goal: at most 1)\n"
-			  "speed: 99 (goal: at least 100): missed\n"
+			  "scan: 0.5 (0.25-1.5) times (goal: at most 1): not certain\n"
+			  "quick scan: 0.5 (0.25-0.75) times (goal: at most 1): met; few rounds: "
+			  "2, an interval of 95 % takes 6\n"
+			  "exits: 99 (goal: at least 100): missed\n"
 			  "none: not available (goal: at most 5)\n");
 	free(text);
 }

@@ -84,8 +84,8 @@ Test(bench_series, ratio_is_judged_pair_by_pair)
 	/* the second round was ten times as slow for both; the third has lost one of its halves */
 	static const double a[] = { 2, 20, NAN, 2.2, 1.8 }, b[] = { 1, 10, 1, 1, 1, 1 };
 	struct series sa = series_of(a, N(a)), sb = series_of(b, N(b));
-	struct ratio r = series_ratio(&sa, &sb);
-	cr_expect_eq(r.pairs, 4);
+	struct estimate r = series_ratio(&sa, &sb);
+	cr_expect_eq(r.rounds, 4);
 	cr_expect(near(r.median, 2), "median %g", r.median);
 	cr_expect(near(r.low, 1.8) && near(r.high, 2.2), "[%g, %g]", r.low, r.high);
 	cr_expect(near(r.confidence, 0.875), "confidence %g", r.confidence);
@@ -97,10 +97,10 @@ Test(bench_series, ratio_of_nothing)
 {
 	static const double zero[] = { 0, 0 }, two[] = { 1, 2 };
 	struct series none = { 0 }, a = series_of(two, 2), b = series_of(zero, 2);
-	struct ratio r = series_ratio(&none, &none);
-	cr_expect(r.pairs == 0 && isnan(r.median) && isnan(r.low) && isnan(r.high));
+	struct estimate r = series_ratio(&none, &none);
+	cr_expect(r.rounds == 0 && isnan(r.median) && isnan(r.low) && isnan(r.high));
 	r = series_ratio(&a, &b);
-	cr_expect(r.pairs == 0 && isnan(r.median));
+	cr_expect(r.rounds == 0 && isnan(r.median));
 	cr_expect_eq(r.confidence, 0);
 	series_free(&a);
 	series_free(&b);
@@ -136,11 +136,77 @@ ParameterizedTest(struct interval_case *c, bench_series, interval)
 		series_add(&a, i);
 		series_add(&b, 1);
 	}
-	struct ratio r = series_ratio(&a, &b);
+	struct estimate r = series_ratio(&a, &b);
 	cr_expect_eq(r.low, c->low, "n = %u: low %g", c->n, r.low);
 	cr_expect_eq(r.high, c->n + 1 - c->low, "n = %u: high %g", c->n, r.high);
 	cr_expect(fabs(r.confidence - c->confidence) < 1e-6, "n = %u: confidence %.9g", c->n,
 		r.confidence);
 	series_free(&a);
 	series_free(&b);
+}
+
+/* --- goals --- */
+
+struct verdict_case {
+	char name[24];
+	double v[8];
+	size_t count;
+	bool at_least;
+	double goal, median, low, high;
+	enum verdict verdict;
+};
+
+ParameterizedTestParameters(bench_series, verdict)
+{
+	static struct verdict_case c[] = {
+		{ "none", { 0 }, 0, false, 1, NAN, NAN, NAN, VERDICT_NONE },
+		{ "only missing", { NAN }, 1, true, 1, NAN, NAN, NAN, VERDICT_NONE },
+		{ "one, below", { 0.5 }, 1, false, 1, 0.5, 0.5, 0.5, VERDICT_OPEN },
+		{ "one of two", { NAN, 0.5 }, 2, false, 1, 0.5, 0.5, 0.5, VERDICT_OPEN },
+		{ "two, below", { 0.5, 0.7 }, 2, false, 1, 0.6, 0.5, 0.7, VERDICT_MET },
+		{ "two, below too few", { 0.5, 0.7 }, 2, true, 1, 0.6, 0.5, 0.7, VERDICT_MISSED },
+		{ "median below", { 0.5, 0.9, 1.1 }, 3, false, 1, 0.9, 0.5, 1.1, VERDICT_OPEN },
+		{ "median above", { 0.9, 1.1, 1.2 }, 3, false, 1, 1.1, 0.9, 1.2, VERDICT_OPEN },
+		{ "up to the goal", { 0.8, 0.9, 1 }, 3, false, 1, 0.9, 0.8, 1, VERDICT_MET },
+		{ "from the goal", { 1, 1.1, 1.2 }, 3, false, 1, 1.1, 1, 1.2, VERDICT_OPEN },
+		{ "from the goal on", { 1, 1.1, 1.2 }, 3, true, 1, 1.1, 1, 1.2, VERDICT_MET },
+		{ "all above", { 1.1, 1.2, 1.3 }, 3, false, 1, 1.2, 1.1, 1.3, VERDICT_MISSED },
+		{ "six, one above", { 1, 2, 3, 4, 5, 9 }, 6, false, 8, 3.5, 1, 9, VERDICT_OPEN },
+		{ "same each time", { 4, 4, 4, 4, 4, 4 }, 6, false, 4, 4, 4, 4, VERDICT_MET },
+	};
+	return cr_make_param_array(struct verdict_case, c, N(c));
+}
+
+ParameterizedTest(struct verdict_case *c, bench_series, verdict)
+{
+	struct series s = series_of(c->v, c->count);
+	struct estimate e = series_estimate(&s);
+	enum verdict v = estimate_verdict(&e, c->at_least, c->goal);
+	cr_expect(near(e.median, c->median), "%s: median %g", c->name, e.median);
+	cr_expect(near(e.low, c->low) && near(e.high, c->high), "%s: [%g, %g]", c->name, e.low,
+		e.high);
+	cr_expect_eq(v, c->verdict, "%s: %s", c->name, verdict_name(v));
+	cr_expect_not(e.exact);
+	series_free(&s);
+}
+
+/* From nine rounds on, an outlier no longer makes a goal doubtful. */
+Test(bench_series, verdict_without_the_outermost)
+{
+	static const double v[] = { 1, 1, 1, 1, 1, 1, 1, 1, 100 };
+	struct series s = series_of(v, N(v));
+	struct estimate e = series_estimate(&s);
+	cr_expect_eq(e.high, 1);
+	cr_expect_eq(estimate_verdict(&e, false, 2), VERDICT_MET);
+	series_free(&s);
+}
+
+Test(bench_series, counts_are_exact)
+{
+	struct estimate e = estimate_exact(140), none = estimate_exact(NAN);
+	cr_expect_eq(estimate_verdict(&e, false, 140), VERDICT_MET);
+	cr_expect_eq(estimate_verdict(&e, false, 139), VERDICT_MISSED);
+	cr_expect_eq(estimate_verdict(&e, true, 140), VERDICT_MET);
+	cr_expect_eq(estimate_verdict(&e, true, 141), VERDICT_MISSED);
+	cr_expect_eq(estimate_verdict(&none, true, 1), VERDICT_NONE);
 }
