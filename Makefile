@@ -12,6 +12,7 @@ ifneq ($(MAKECMDGOALS),)
 ifeq ($(filter-out install uninstall size,$(MAKECMDGOALS)),)
 $(eval $(file <$(BUILD)/settings-compile.mk))
 $(eval $(file <$(BUILD)/settings-link.mk))
+keep_commit := 1
 endif
 endif
 
@@ -182,6 +183,16 @@ $(BUILD)/obj/%.o: %.c $(BUILD)/settings-compile.mk
 	$(say) CC $<
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(LAC_CPPFLAGS) $(LAC_CFLAGS) $(LAC_PIC) $(CFLAGS) -MMD -MP -c -o $@ $<
+
+# What the results of `lacuna bench` say was measured. One object knows of it, since it changes with each commit. A tree without
+# git, or of which git does not tell (another user's), keeps what it was built from, or has none.
+$(BUILD)/commit.h: $(if $(keep_commit),,FORCE)
+	@mkdir -p $(@D)
+	@above=$$(git rev-parse --show-cdup 2>/dev/null) && [ -z "$$above" ] && commit=$$(git describe --always --dirty 2>/dev/null) || commit=; \
+	[ -e $@ ] && { [ -z "$$commit" ] || grep -qF "\"$$commit\"" $@; } || echo "#define LACUNA_COMMIT \"$$commit\"" > $@
+
+$(BUILD)/obj/src/bench/result.o: $(BUILD)/commit.h
+$(BUILD)/obj/src/bench/result.o: private LAC_CPPFLAGS += -include $(BUILD)/commit.h
 
 # For our own tests, which look inside.
 $(BUILD)/liblacuna-internal.a: $(lib_obj) $(BUILD)/settings-link.mk

@@ -249,8 +249,10 @@ void output_table(FILE *f, const json_t *document, const struct table *tables)
 	char line[256];
 	const json_t *rows = json_object_get(document, "rows");
 	host_line(json_object_get(document, "host"), line, sizeof(line));
-	fprintf(f, "lacuna %s bench %s: %s\n",
-		json_string_value(json_object_get(document, "lacuna")),
+	const char *commit = json_string_value(json_object_get(document, "commit"));
+	fprintf(f, "lacuna %s%s%s%s bench %s: %s\n",
+		json_string_value(json_object_get(document, "lacuna")), commit ? " (" : "",
+		commit ? commit : "", commit ? ")" : "",
 		json_string_value(json_object_get(document, "command")), line);
 	for (const struct table *t = tables; t->part; t++) {
 		size_t i;

@@ -8,11 +8,16 @@
 
 #include "bench/host.h"
 
+#ifndef LACUNA_COMMIT
+#define LACUNA_COMMIT "" /* the Makefile knows */
+#endif
+
 json_t *result_new(const char *command, json_t *settings)
 {
-	return json_pack("{s:s, s:s, s:s, s:o, s:o, s:[], s:[]}", "schema", RESULT_SCHEMA,
-		"command", command, "lacuna", lacuna_version(), "host", host_describe(), "settings",
-		settings, "rows", "figures");
+	const char *commit = LACUNA_COMMIT;
+	return json_pack("{s:s, s:s, s:s, s:s?, s:o, s:o, s:[], s:[]}", "schema", RESULT_SCHEMA,
+		"command", command, "lacuna", lacuna_version(), "commit", *commit ? commit : NULL,
+		"host", host_describe(), "settings", settings, "rows", "figures");
 }
 
 void result_add(json_t *document, json_t *row)

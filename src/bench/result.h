@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The document that a run of `lacuna bench` makes (docs/bench.schema.json): schema, command,
- * version, host, settings, rows, figures. jansson's functions pass a NULL on, so when memory is out
- * the document ends up NULL, which bench.c tells.
+ * version, commit, host, settings, rows, figures. jansson's functions pass a NULL on, so when
+ * memory is out the document ends up NULL, which bench.c tells.
  */
 #ifndef BENCH_RESULT_H
 #define BENCH_RESULT_H

@@ -55,6 +55,15 @@ bench start "${none[@]}" >/dev/full 2>"$tmp/err" || status=$?
 same "a full disk: status" 125 "$status"
 check "a full disk: one line" test "$(wc -l <"$tmp/err")" = 1
 
+# what it was built from: the tree's commit, unless it has gone on since
+commit=$(jq -r '.commit // empty' "$result")
+same "the commit is what the build noted" "$(sed -n 's/^#define LACUNA_COMMIT "\(.*\)"$/\1/p' "$BUILD/commit.h")" "$commit"
+if [ "$(cd "$top" && git rev-parse --show-cdup 2>&1)" = "" ]; then
+	check "and git knows it" git -C "$top" rev-parse --verify "${commit%-dirty}^{commit}"
+else
+	same "no git tree, no commit" "" "$commit"
+fi
+
 # --- against
 jq '.schema = "lacuna-bench/3"' "$result" >"$tmp/newer.json"
 jq '.command = "pci"' "$result" >"$tmp/other.json"
@@ -80,6 +89,8 @@ refused "from: another command" "from: '$tmp/other.json' is a result of 'bench p
 	"$LACUNA" bench start --from "$tmp/other.json"
 refused "from: another schema" "from: '$tmp/newer.json' is of schema 'lacuna-bench/3'" "$LACUNA" bench start --from "$tmp/newer.json"
 same "from: prints it" "$(jq -S . "$tmp/from.json")" "$(bench start --from "$tmp/from.json" --format json | jq -S .)"
+jq '.commit = "abcdef0-dirty"' "$tmp/from.json" >"$tmp/commit.json"
+check "from: names its commit" grep -q '^lacuna [0-9.]* (abcdef0-dirty) bench start: ' <(bench start --from "$tmp/commit.json")
 check "from: names its host, not this one" grep -q '^lacuna .* bench start: a CPU, .* Linux 1.2.3' <(bench start --from "$tmp/from.json")
 
 # --- what is missing
