@@ -210,7 +210,7 @@ static const char *const round_names[] = { "counted", "timed", "with its phases"
 static void add_result(struct boot_measured *m, enum round round, const struct boot_result *r)
 {
 	if (round == TIMED)
-		boot_add_times(m, r);
+		boot_add_times(m, &r->at);
 	if (round == (asked.initcalls == NONE ? TIMED : TOLD))
 		boot_add_phases(m, r);
 	if (round != TOLD)
@@ -218,9 +218,7 @@ static void add_result(struct boot_measured *m, enum round round, const struct b
 }
 
 /* What a boot that failed leaves a gap in, so that those of one round stay side by side. */
-static const struct boot_result nothing = {
-	.at = { NAN, NAN, NAN, NAN, { NAN, NAN, NAN }, NAN, NAN, NAN },
-};
+static const struct boot_times nothing = { NAN, NAN, NAN, NAN, { NAN, NAN, NAN }, NAN, NAN, NAN };
 
 static void measure_round(struct boot_measured *m, size_t count, uint64_t number, uint64_t rounds,
 	enum round round, struct tracepoints *trace)

@@ -2,18 +2,20 @@
 /* Classes of returns. */
 #include "bench/boot_counts.h"
 
+#include <lacuna/vm.h>
 #include <string.h>
 
 #include "bench/result.h"
 
 #define WINDOW_SIZE UINT64_C(0x10000000)
 
-enum { RETURNS, PORTS, MMIO };
+enum { RETURNS, PORTS, MMIO, EXITS };
 
 const struct tracepoint boot_tracepoints[BOOT_TRACEPOINTS] = {
 	[RETURNS] = { "kvm_userspace_exit", "reason", 0 },
 	[PORTS] = { "kvm_pio", "port,rw", 16384 },
 	[MMIO] = { "kvm_mmio", "gpa,type", 65536 },
+	[EXITS] = { "kvm_exit", "exit_reason,isa", 0 },
 };
 
 /* linux/kvm.h, KVM_EXIT_*; trace/events/kvm.h, KVM_TRACE_MMIO_*. */
@@ -31,6 +33,7 @@ static void add_return(void *opaque, const struct tracepoint_hits *h)
 {
 	struct boot_counts *c = &((struct boot_tally *)opaque)->counts;
 	c->returns += h->hits;
+	reasons_add(&c->by_reason, lacuna_exit_reason_name((unsigned)h->key[0]), h->hits);
 	if (h->key[0] == EXIT_IO)
 		c->io += h->hits;
 	if (h->key[0] == EXIT_MMIO)
@@ -76,10 +79,18 @@ static void add_mmio(void *opaque, const struct tracepoint_hits *h)
 		t->counts.window_write += h->hits;
 }
 
+static void add_exit(void *opaque, const struct tracepoint_hits *h)
+{
+	char name[REASON_NAME];
+	reason_of_cpu(h->key[1], h->key[0], name);
+	reasons_add(&((struct boot_tally *)opaque)->counts.exits, name, h->hits);
+}
+
 tracepoint_fn *const boot_tally_add[BOOT_TRACEPOINTS] = {
 	[RETURNS] = add_return,
 	[PORTS] = add_port,
 	[MMIO] = add_mmio,
+	[EXITS] = add_exit,
 };
 
 void boot_tally_end(struct boot_tally *t)
@@ -122,6 +133,13 @@ bool boot_counts_own(const json_t *stats, struct boot_counts *ret)
 		.cmos = number(stats, "exits.pio.cmos"),
 		.absent = number(stats, "exits.pci_config.absent"),
 	};
+	const char *name;
+	json_t *hits;
+	json_object_foreach(result_get(stats, "exits.by_reason"), name, hits)
+	{
+		if (json_integer_value(hits) > 0)
+			reasons_add(&ret->by_reason, name, (uint64_t)json_integer_value(hits));
+	}
 	return json_is_integer(result_get(stats, "exits.total"));
 }
 

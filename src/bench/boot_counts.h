@@ -6,6 +6,7 @@
 
 #include <jansson.h>
 
+#include "bench/reasons.h"
 #include "bench/tracepoints.h"
 
 struct boot_counts {
@@ -16,10 +17,12 @@ struct boot_counts {
 	uint64_t serial, cmos; /* accesses to the first serial port, to ports 0x70 and 0x71 */
 	uint64_t absent;       /* of those to configuration space, to functions that are not there;
 				* known of lacuna only */
+	struct reasons by_reason; /* of the returns */
+	struct reasons exits;     /* of the guest to KVM, by the CPU's reasons; of tracepoints */
 };
 
 /* The histograms that boot_counts_read() wants, in its order. */
-#define BOOT_TRACEPOINTS 3
+#define BOOT_TRACEPOINTS 4
 extern const struct tracepoint boot_tracepoints[BOOT_TRACEPOINTS];
 
 /* All returns that have to do with PCI's configuration space. */

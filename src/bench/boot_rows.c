@@ -38,12 +38,14 @@ void boot_measured_free(struct boot_measured *m)
 		series_free(&m->took[i]);
 	for (size_t i = 0; i < BOOT_COUNTS; i++)
 		series_free(&m->count[i]);
+	reason_rounds_free(&m->by_reason);
+	reason_rounds_free(&m->exits);
 }
 
-void boot_add_times(struct boot_measured *m, const struct boot_result *r)
+void boot_add_times(struct boot_measured *m, const struct boot_times *at)
 {
-	series_add(&m->marker, r->at.marker);
-	series_add(&m->end, r->at.end);
+	series_add(&m->marker, at->marker);
+	series_add(&m->end, at->end);
 }
 
 void boot_add_phases(struct boot_measured *m, const struct boot_result *r)
@@ -67,11 +69,14 @@ void boot_add_counts(struct boot_measured *m, const struct boot_result *r, bool 
 	}
 	if (traced)
 		series_add(&m->memory, r->memory_kib);
-	if (traced && !own)
+	if (traced)
 		m->not_counted = r->not_counted;
+	if (usable)
+		reason_rounds_add(&m->exits, &r->traced.exits);
 	if (!own && !usable)
 		return;
 	const struct boot_counts *c = own ? &r->own : &r->traced;
+	reason_rounds_add(&m->by_reason, &c->by_reason);
 	const uint64_t value[BOOT_COUNTS] = {
 		[BOOT_RETURNS] = c->returns,
 		[BOOT_IO] = c->io,
@@ -135,10 +140,28 @@ static void add_returns(json_t *document, const struct boot_measured *m)
 	json_object_set_new(
 		row, "counted_by", json_string(m->monitor->own ? "statistics" : "tracepoints"));
 	json_object_set_new(row, "returns", result_summary(&m->count[BOOT_RETURNS]));
+	json_object_set_new(row, "by_reason", reason_rounds_json(&m->by_reason));
 	json_object_set_new(row, "class", counts(m, class_keys));
 	json_object_set_new(row, "pci_config", counts(m, config_keys));
 	json_object_set_new(
 		row, "tracepoints_agree", m->compared ? json_boolean(!m->differs) : json_null());
+	result_add(document, row);
+}
+
+/* Which way they are counted is the same for all. */
+static void add_exits(json_t *document, const struct boot_measured *m)
+{
+	json_t *row = row_of("exits", m);
+	if (m->failed || !m->exits.count) {
+		result_add_unavailable(document, row, m->failed ? &m->why : &m->not_counted);
+		return;
+	}
+	struct series all = { 0 };
+	for (size_t i = 0; i < m->exits.count; i++)
+		series_add(&all, reasons_sum(&m->exits.round[i]));
+	json_object_set_new(row, "exits", result_summary(&all));
+	json_object_set_new(row, "by_reason", reason_rounds_json(&m->exits));
+	series_free(&all);
 	result_add(document, row);
 }
 
@@ -175,6 +198,8 @@ void boot_add_rows(json_t *document, const struct boot_measured *m, size_t count
 		add_boot(document, &m[i], lacuna);
 	for (size_t i = 0; i < count; i++)
 		add_returns(document, &m[i]);
+	for (size_t i = 0; i < count; i++)
+		add_exits(document, &m[i]);
 	for (size_t i = 0; i < count; i++)
 		add_phases(document, &m[i]);
 }
@@ -247,6 +272,14 @@ const struct table boot_tables[] = {
 			{ "class.serial", "serial", NULL, COLUMN_INFO, 0, 0 },
 			{ "class.cmos", "CMOS", NULL, COLUMN_INFO, 0, 0 },
 			{ "tracepoints_agree", "agrees", NULL, COLUMN_INFO, 0, 0 },
+			{ "by_reason", "most frequent reasons", NULL, COLUMN_MOST, 0, 0 },
+			{ 0 },
+		} },
+	{ "exits", "Exits of the guest to KVM, those included that KVM serves itself",
+		(const struct column[]){
+			{ "what", "", NULL, COLUMN_KEY, 0, 0 },
+			{ "exits", "all", NULL, COLUMN_INFO, 0, 0 },
+			{ "by_reason", "most frequent reasons", NULL, COLUMN_MOST, 0, 0 },
 			{ 0 },
 		} },
 	{ "phases", "Phases, from execve(2) to the end of each; and how long PCI took the guest",

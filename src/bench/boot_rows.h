@@ -43,6 +43,8 @@ struct boot_measured {
 	struct series marker, end, memory; /* boots that are timed, that are counted */
 	struct series phase[BOOT_PHASES], took[BOOT_INITCALLS];
 	struct series count[BOOT_COUNTS]; /* lacuna: as it tells; else by tracepoints */
+	struct reason_rounds by_reason;   /* of the returns, as they are counted */
+	struct reason_rounds exits;       /* by tracepoints */
 	bool compared, differs; /* lacuna: the tracepoints were read, too, and told otherwise */
 	bool failed;
 	struct why why;
@@ -52,7 +54,7 @@ struct boot_measured {
 void boot_measured_free(struct boot_measured *m);
 
 /* What one boot told is added: times where it was timed, phases where those are @phases's. */
-void boot_add_times(struct boot_measured *m, const struct boot_result *r);
+void boot_add_times(struct boot_measured *m, const struct boot_times *at);
 void boot_add_phases(struct boot_measured *m, const struct boot_result *r);
 /* @traced: it was counted by tracepoints. */
 void boot_add_counts(struct boot_measured *m, const struct boot_result *r, bool traced);

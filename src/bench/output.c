@@ -9,6 +9,7 @@
 
 #include "bench/bench.h"
 #include "bench/host.h"
+#include "bench/reasons.h"
 #include "bench/result.h"
 
 #define COLUMNS_MAX 24
@@ -48,6 +49,8 @@ static void format_cell(const struct column *c, const json_t *row, char cell[CEL
 		snprintf(cell, CELL_MAX, "%.*f (%.*f-%.*f)", c->digits, scaled(c, median),
 			c->digits, scaled(c, json_object_get(v, "low")), c->digits,
 			scaled(c, json_object_get(v, "high")));
+	else if (c->kind == COLUMN_MOST && json_object_size(v))
+		reasons_text(v, cell, CELL_MAX);
 	else if (json_is_string(v))
 		snprintf(cell, CELL_MAX, "%s", json_string_value(v));
 	else if (json_is_number(v))
@@ -74,7 +77,7 @@ static bool is_text(const struct column *c, const json_t *rows, const struct tab
 		if (output_is_of(row, t) && json_is_string(result_get(row, c->path)))
 			return true;
 	}
-	return false;
+	return c->kind == COLUMN_MOST;
 }
 
 struct line {

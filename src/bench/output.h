@@ -14,6 +14,7 @@ enum column_kind {
 	COLUMN_TIME,  /* less is better; {.., p50, iqr} at the path, or a plain number */
 	COLUMN_RATE,  /* more is better; the same */
 	COLUMN_RATIO, /* {median, low, high}; not compared */
+	COLUMN_MOST,  /* the most frequent of {name: number, ..}, as text; not compared */
 };
 
 struct column {

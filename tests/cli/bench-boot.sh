@@ -93,6 +93,10 @@ holds "more buses: more reads" "$(row returns lacuna-trap-256bus)"'.pci_config.w
 holds "ports: no window" "$(row returns lacuna-type1)"'.pci_config | .port_read > 1000 and .window_read + .window_write == 0' "$result"
 holds "classes add up" '[.rows[] | select(.part == "returns" and has("class")) | .class.pci == (.pci_config | .port_read + .port_write +
 	.window_read + .window_write) and .class.io + .class.mmio <= .returns.max] | length == 7 and all' "$result"
+holds "reasons add up, and have the classes" '[.rows[] | select(.part == "returns" and has("class")) | .returns.max - (.by_reason | add) <= 6 and
+	.by_reason.io == .class.io and (.by_reason.mmio // 0) == .class.mmio] | length == 7 and all' "$result"
+holds "exits to KVM were not to be counted, either" '[.rows[] | select(.part == "exits" and .what != "none" and .what != "late" and .what != "silent") |
+	.not_available] | length == 8 and all(. == "not asked for: --count 0")' "$result"
 holds "phases are in order" '[.rows[] | select(.part == "phases") | 0 < .process_us.min and .process_us.max < .created_us.max and
 	.created_us.max < .first_us.max and .first_us.max < .marker_us.max] | length == 7 and all' "$result"
 holds "no goal without the monitor it is about" '.figures == []' "$result"
@@ -133,7 +137,7 @@ mkdir "$tmp/empty"
 PATH=$tmp/empty "$LACUNA" bench boot --kernel "$kernel" --marker checksum --repeat 1 --compare all --variants lacuna --format json >"$result"
 check "no qemu: the schema holds" valid "$result"
 holds "no qemu: the rows say so, the rest runs" '.rows[0].marker_us.count == 1 and ([.rows[] | select(.what != "lacuna") | .not_available] ==
-	[range(10) | "qemu-system-x86_64 is not installed"])' "$result"
+	[range(15) | "qemu-system-x86_64 is not installed"])' "$result"
 holds "no qemu: goals are not available" '(.figures | length == 9) and ([.figures[].value] | unique == [null])' "$result"
 mine=(--compare-cmd "mine='$LACUNA' run --kernel \"\$LACUNA_BOOT_KERNEL\"" --repeat 1 --variants lacuna --format json)
 if [ "$(id -u)" = 0 ]; then

@@ -22,11 +22,17 @@ same "status" "0 " "$status $(cat "$tmp/err")"
 check "the schema holds" valid "$result"
 jq -c '.rows[] | del(.. | .mad?, .mean?, .p90?, .p99?, .iqr?, .noise?)' "$result" | sed 's/^/# /'
 row() { echo "(.rows[] | select(.part == \"$1\" and .what == \"$2\"))"; }
-holds "all are measured and counted" '([.rows[].what] | length == 9) and ([.rows[] | has("not_available")] | any | not)' "$result"
+holds "all are measured and counted" '([.rows[].what] | length == 12) and ([.rows[] | has("not_available")] | any | not)' "$result"
 holds "tracepoints and statistics agree" "$(row returns lacuna)"'.tracepoints_agree and '"$(row returns lacuna-trap-1bus)"'.tracepoints_agree' \
 	"$result"
 holds "of QEMU the tracepoints tell" "$(row returns qemu-q35)"' | .counted_by == "tracepoints" and .pci_config.absent == null and
 	.tracepoints_agree == null and .class.io + .class.mmio <= .returns.max and .class.pci <= .returns.max' "$result"
+# medians of two boots, each rounded
+holds "every return has its reason, of lacuna and of QEMU" '[.rows[] | select(.part == "returns") | .returns.p50 - (.by_reason | add) | fabs <= 1] == [true, true, true]' \
+	"$result"
+holds "exits to KVM: more than the returns, by reasons of the CPU" '[.rows[] | select(.part == "exits") | .exits.p50 == (.by_reason | add) and
+	.by_reason.npf > 0 and .by_reason.msr > 0] == [true, true, true] and '"$(row exits lacuna)"'.exits.p50 > '"$(row returns lacuna)"'.returns.p50 and
+	'"$(row exits qemu-q35)"'.exits.p50 > '"$(row returns qemu-q35)"'.returns.p50' "$result"
 holds "a window in memory: no read returns" "$(row returns lacuna)"'.pci_config.window_read == 0' "$result"
 holds "the honest rival: it reads, and writes the same" "$(row returns lacuna-trap-1bus)"'.pci_config.window_read > 300 and
 	'"$(row returns lacuna-trap-1bus)"'.pci_config.window_write == '"$(row returns lacuna)"'.pci_config.window_write' "$result"

@@ -31,6 +31,13 @@ static const char mmio[] = "{ gpa: 3758096384, type: 0 } hitcount: 7\n"  /* 0xe0
 			   "{ gpa: 4026531840, type: 2 } hitcount: 50\n" /* 0xf0000000 */
 			   "{ gpa: 3758096383, type: 2 } hitcount: 60\n" /* 0xdfffffff */ END;
 
+static const char exits[] = "{ exit_reason: 123, isa: 2 } hitcount: 110\n"
+			    "{ exit_reason: 1024, isa: 2 } hitcount: 70\n"
+			    "{ exit_reason: 4294967295, isa: 2 } hitcount: 1\n"
+			    "{ exit_reason: 48, isa: 1 } hitcount: 3\n"
+			    "{ exit_reason: 300, isa: 2 } hitcount: 2\n"
+			    "{ exit_reason: 300, isa: 7 } hitcount: 4\n" END;
+
 static struct boot_counts count(const char *const text[BOOT_TRACEPOINTS], uint64_t window)
 {
 	struct boot_tally tally = { .window = window };
@@ -45,7 +52,7 @@ static struct boot_counts count(const char *const text[BOOT_TRACEPOINTS], uint64
 
 Test(bench_boot, counts)
 {
-	const char *const text[] = { returns, ports, mmio };
+	const char *const text[] = { returns, ports, mmio, exits };
 	struct boot_counts c = count(text, 0xe0000000);
 	cr_expect_eq(c.returns, 141);
 	cr_expect_eq(c.io, 100);
@@ -61,7 +68,7 @@ Test(bench_boot, counts)
 
 Test(bench_boot, counts_without_a_window)
 {
-	const char *const text[] = { returns, ports, mmio };
+	const char *const text[] = { returns, ports, mmio, exits };
 	struct boot_counts c = count(text, 0);
 	cr_expect_eq(c.window_read + c.window_write, 0);
 }
@@ -80,9 +87,86 @@ Test(bench_boot, counts_of_gathered_writes)
 				   "{ port: 67, rw: 1 } hitcount: 1000\n"
 				   "{ port: 97, rw: 0 } hitcount: 1000\n"
 				   "{ port: 1233, rw: 0 } hitcount: 1000\n" END;
-	const char *const ten[] = { few, more, END }, *const all[] = { fewer, more, END };
+	const char *const ten[] = { few, more, END, END };
+	const char *const all[] = { fewer, more, END, END };
 	cr_expect_eq(count(ten, 0).config_write, 25);
 	cr_expect_eq(count(all, 0).config_write, 5, "writes to the data port can't be gathered");
+}
+
+static uint64_t hits(const struct reasons *r, const char *name)
+{
+	for (size_t i = 0; i < r->count; i++)
+		if (!strcmp(r->of[i].name, name))
+			return r->of[i].hits;
+	return 0;
+}
+
+Test(bench_boot, counts_by_reason)
+{
+	const char *const text[] = { returns, ports, mmio, exits };
+	struct boot_counts c = count(text, 0), own;
+	cr_expect_eq(c.by_reason.count, 3);
+	cr_expect_eq(hits(&c.by_reason, "io"), 100);
+	cr_expect_eq(hits(&c.by_reason, "mmio"), 40);
+	cr_expect_eq(hits(&c.by_reason, "system_event"), 1);
+	cr_expect_eq(c.exits.count, 6);
+	cr_expect_eq(hits(&c.exits, "io"), 110, "0x7b of SVM");
+	cr_expect_eq(hits(&c.exits, "npf"), 70, "0x400");
+	cr_expect_eq(hits(&c.exits, "invalid_guest_state"), 1, "-1");
+	cr_expect_eq(hits(&c.exits, "EPT_VIOLATION"), 3, "48 of VMX");
+	cr_expect_eq(hits(&c.exits, "svm_0x12c"), 2);
+	cr_expect_eq(hits(&c.exits, "cpu_0x12c"), 4);
+	json_t *s = json_pack("{s:{s:i, s:{s:i, s:i, s:i}}}", "exits", "total", 9, "by_reason",
+		"hlt", 5, "other", 4, "nmi", 0);
+	cr_expect(boot_counts_own(s, &own));
+	cr_expect_eq(own.by_reason.count, 2);
+	cr_expect_eq(hits(&own.by_reason, "hlt"), 5);
+	cr_expect_eq(hits(&own.by_reason, "other"), 4);
+	json_decref(s);
+}
+
+/* More reasons than there is room for are added up, so that none is lost. */
+Test(bench_boot, reasons_without_room)
+{
+	struct reasons r = { 0 };
+	for (unsigned i = 0; i < 2 * REASONS_MAX; i++) {
+		char name[REASON_NAME];
+		reason_of_cpu(7, i, name);
+		reasons_add(&r, name, 1);
+		reasons_add(&r, name, 1);
+	}
+	cr_expect_eq(r.count, REASONS_MAX);
+	cr_expect_eq(reasons_sum(&r), 4 * REASONS_MAX);
+	cr_expect_eq(hits(&r, "cpu_0x1"), 2);
+}
+
+/* Medians, by name; what a boot does not have counts as 0. */
+Test(bench_boot, reasons_of_rounds)
+{
+	struct reason_rounds rounds = { 0 };
+	for (unsigned i = 0; i < 3; i++) {
+		struct reasons r = { 0 };
+		reasons_add(&r, "io", 10 + i);
+		if (i == 1)
+			reasons_add(&r, "hlt", 7);
+		if (i)
+			reasons_add(&r, "npf", 11);
+		reason_rounds_add(&rounds, &r);
+	}
+	json_t *o = reason_rounds_json(&rounds);
+	cr_expect_eq(json_object_size(o), 3);
+	cr_expect_eq(json_integer_value(json_object_get(o, "io")), 11);
+	cr_expect_eq(json_integer_value(json_object_get(o, "hlt")), 0);
+	cr_expect_eq(json_integer_value(json_object_get(o, "npf")), 11);
+	char text[24];
+	reasons_text(o, text, sizeof(text));
+	cr_expect_str_eq(text, "io 11, npf 11, hlt 0");
+	reasons_text(o, text, 14);
+	cr_expect_str_eq(text, "io 11, npf 11", "all that fits");
+	reasons_text(o, text, 13);
+	cr_expect_str_eq(text, "io 11");
+	json_decref(o);
+	reason_rounds_free(&rounds);
 }
 
 static json_t *stats(void)
@@ -95,7 +179,7 @@ static json_t *stats(void)
 
 Test(bench_boot, counts_of_lacuna)
 {
-	const char *const text[] = { returns, ports, mmio };
+	const char *const text[] = { returns, ports, mmio, exits };
 	struct boot_counts traced = count(text, 0xe0000000), own;
 	json_t *s = stats();
 	cr_expect(boot_counts_own(s, &own));
@@ -249,6 +333,8 @@ ParameterizedTest(struct command *c, bench_boot, command)
 static struct boot_result result(double marker, uint64_t all, uint64_t pci)
 {
 	struct boot_counts c = { .returns = all, .io = all, .config_read = pci };
+	reasons_add(&c.by_reason, "io", all);
+	reasons_add(&c.exits, "io", all);
 	return (struct boot_result){
 		.at = { .marker = marker, .end = marker + 1 },
 		.own = c,
@@ -275,7 +361,7 @@ Test(bench_boot, figures)
 		{ .monitor = &boot_rivals[0] } };
 	struct boot_result r[2] = { result(500, 100, 10), result(1000, 2000, 600) };
 	for (int i = 0; i < 2; i++) {
-		boot_add_times(&m[i], &r[i]);
+		boot_add_times(&m[i], &r[i].at);
 		boot_add_counts(&m[i], &r[i], true);
 	}
 	json_t *d = json_pack("{s:[], s:[]}", "rows", "figures");
@@ -292,8 +378,8 @@ Test(bench_boot, figures)
 		json_string_value(json_object_get(time, "verdict")), "not certain", "of one round");
 	cr_expect_eq(json_number_value(result_get(time, "interval.rounds")), 1);
 	cr_expect(fabs(json_number_value(json_object_get(time, "value")) - 0.5) < 1e-9);
-	cr_expect_eq(json_array_size(json_object_get(d, "rows")), 4 + 1,
-		"boot and returns of both, phases of lacuna");
+	cr_expect_eq(json_array_size(json_object_get(d, "rows")), 6 + 1,
+		"boot, returns and exits of both, phases of lacuna");
 	json_decref(d);
 	boot_measured_free(&m[0]);
 	boot_measured_free(&m[1]);
@@ -305,8 +391,9 @@ Test(bench_boot, one_failed)
 	struct boot_measured m[2] = { { .monitor = &boot_variants[0] },
 		{ .monitor = &boot_rivals[2], .failed = true, .why = { "no such thing" } } };
 	struct boot_result r = result(500, 100, 10);
-	boot_add_times(&m[0], &r);
+	boot_add_times(&m[0], &r.at);
 	boot_add_counts(&m[0], &r, false);
+	m[0].not_counted = (struct why){ "not asked for" };
 	json_t *d = json_pack("{s:[], s:[]}", "rows", "figures");
 	boot_add_rows(d, m, 2);
 	boot_add_figures(d, m, 2);
@@ -316,7 +403,7 @@ Test(bench_boot, one_failed)
 	{
 		told += json_object_get(v, "not_available") != NULL;
 	}
-	cr_expect_eq(told, 2);
+	cr_expect_eq(told, 4, "of the one all, of the other its exits, which nobody counted");
 	json_array_foreach(json_object_get(d, "figures"), i, v)
 	{
 		cr_expect(json_is_null(json_object_get(v, "value")), "%s",
@@ -333,7 +420,7 @@ Test(bench_boot, tracepoints_are_compared)
 	for (int differ = 0; differ < 2; differ++) {
 		struct boot_measured m = { .monitor = &boot_variants[0] };
 		struct boot_result r = result(500, 100, 10);
-		boot_add_times(&m, &r);
+		boot_add_times(&m, &r.at);
 		boot_add_counts(&m, &r, true);
 		r.traced.returns += (unsigned)differ;
 		boot_add_counts(&m, &r, true);
