@@ -103,6 +103,23 @@ gone() { # PID...: none of these runs; a dead one that nobody has reaped yet cou
 	done
 }
 
+# hold_net PID: keeps the network namespace of a process, if that is another one than ours, for left_in_net to look in after the process
+# has ended, when all that the process had there has to be gone. It goes with the next call, or the script.
+hold_net() {
+	[ -z "${net_fd:-}" ] || exec {net_fd}<&-
+	net_fd='' net_name=$(readlink "/proc/$1/ns/net") || true
+	[ -z "$net_name" ] || [ "$net_name" = "$(readlink /proc/self/ns/net)" ] || exec {net_fd}<"/proc/$1/ns/net"
+}
+
+left_in_net() { # threads, mounts, taps, servers and connections
+	local inode=${net_name//[^0-9]/}
+	find /proc -maxdepth 5 -path '/proc/[0-9]*/task/*/ns/net' -lname "net:\[$inode\]" 2>/dev/null
+	grep -F "net:[$inode]" /proc/self/mountinfo
+	nsenter --net="/proc/self/fd/$net_fd" cat /proc/net/dev | grep -E '^ *(io|tap)[0-9]'
+	# that of a killed process waits for a while after its end (TIME_WAIT, FIN_WAIT), owned by nobody: its inode is 0
+	nsenter --net="/proc/self/fd/$net_fd" cat /proc/net/tcp /proc/net/tcp6 | awk '$10 ~ /^[1-9]/ { print "socket", $2, $3, $4 }'
+}
+
 # interrupted SIGNAL STATUS OPTION...: ends `lacuna bench OPTION...` while a program that it runs, and which has written its own
 # number and those of its children to $tmp/pids as one line, waits.
 interrupted() {
@@ -113,6 +130,7 @@ interrupted() {
 	pid=$!
 	read -r -t 100 -u "$pids_fd" -a pids
 	exec {pids_fd}>&-
+	hold_net "$pid"
 	kill "-$signal" "$pid"
 	wait "$pid" || status=$?
 	same "SIG$signal: status" "$2" "$status"
@@ -120,5 +138,6 @@ interrupted() {
 	check "SIG$signal: no process is left" gone "${pids[@]}"
 	same "SIG$signal: no file is left" "" "$(cd "$tmp" && ls -d saved* 2>/dev/null)"
 	same "SIG$signal: no tracing instance is left" "" "$(ls -d /sys/kernel/tracing/instances/"lacuna-$pid" 2>/dev/null)"
+	[ -z "$net_fd" ] || same "SIG$signal: nothing is left in its network" "" "$(left_in_net)"
 	same "SIG$signal: nothing is said" "" "$(cat "$tmp/out" "$tmp/err")"
 }

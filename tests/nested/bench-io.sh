@@ -31,23 +31,26 @@ holds "exits are more than the returns among them" '[.rows[] | select(.part == "
 holds "a disk at rest in userspace: hardly a request returns there" '[.rows[] | select(.part == "exits" and .workload == "randread-4k-qd32" and
 	.what == "lacuna") | .returns.p50 < 0.1] == [true]' "$result"
 
-# --- the end by a signal, while a phase runs
+# --- the end by a signal, while a guest sends
 status=0
 env --default-signal=INT "$LACUNA" bench io --kernel "$kernel" --initrd "$initrd" --userland "${image%%,*}" --folder "$tmp/disk" \
-	--workloads randread-4k-qd1 --seconds 600 --save "$tmp/none.json" >"$tmp/out" 2>"$tmp/err" &
+	--workloads send --seconds 600 --save "$tmp/none.json" >"$tmp/out" 2>"$tmp/err" &
 pid=$!
-both_run() { # and the first phase has begun: the instance of the program counts one of them alone
-	[ "$(pgrep -cP "$pid")" -ge 2 ] && grep -q '[0-9]' "/sys/kernel/tracing/instances/lacuna-$pid/set_event_pid"
+sends() { # a stream has come out of a tap: that which wakes the network is 64 KiB
+	awk '$1 ~ /^io[01]:$/ && $2 > 1048576 { found = 1 } END { exit !found }' "/proc/$pid/net/dev" 2>/dev/null
 }
-until both_run || ! kill -0 "$pid"; do sleep 0.2; done
+until sends || ! kill -0 "$pid"; do sleep 0.2; done
 mapfile -t pids < <(pgrep -P "$pid")
+programs=$(pgrep -lP "$pid" | cut -d ' ' -f 2 | sort | paste -sd ' ')
+hold_net "$pid"
 kill -INT "$pid"
 wait "$pid" || status=$?
 same "interrupted: status" 130 "$status"
-check "interrupted: both monitors ran" test "${#pids[@]}" -ge 2
+same "interrupted: both monitors and the server ran" "iperf3 lacuna qemu-system-x86" "$programs"
+check "interrupted: in a network of their own" test -n "$net_fd"
+same "interrupted: nothing is left in it" "" "$(left_in_net)"
 check "interrupted: no process is left" gone "${pids[@]}"
 same "interrupted: no tracing instance is left" "" "$(ls /sys/kernel/tracing/instances)"
 same "interrupted: no file is left" "" "$(cd "$tmp" && shopt -s nullglob && echo none* disk/[!l]*)"
-same "no tap is left" "" "$(ls -d /sys/class/net/io[01] 2>/dev/null)"
 same "nothing is said" "" "$(cat "$tmp/out" "$tmp/err")"
 finish
