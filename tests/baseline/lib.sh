@@ -2,7 +2,8 @@
 # The exit counts that are never to change unnoticed, tests/baseline/exits: lines of a name and a number, or a name, a number, `within` and
 # how far off it may be. Sourced by tests/nested/figures.sh after tests/lib.sh.
 #   note_boot NAME STATISTICS     notes the counts of a boot
-#   note_scan DOCUMENT            those of `lacuna bench pci`
+#   note_scan NAME DOCUMENT       those of `lacuna bench pci`
+#   note_faults NAME DOCUMENT     the page faults that KVM served meanwhile
 #   gate NAME SECTION             passes if what was noted of SECTION is the baseline's
 # Times are not in it. What was noted is kept in $LACUNA_SHARE/exits, as a new baseline.
 
@@ -20,8 +21,12 @@ note_boot() {
 }
 
 note_scan() {
-	jq -r '.rows[] | select(has("accesses")) | "scan.\(.scan).\(.mechanism).\(.pass)" as $name |
-		"\($name).accesses \(.accesses)", "\($name).user_exits \(.user_exits)"' "$1" >>"$noted"
+	jq -r --arg name "$1" '.rows[] | select(has("accesses")) | "\($name).\(.scan).\(.mechanism).\(.pass)" as $name |
+		"\($name).accesses \(.accesses)", "\($name).user_exits \(.user_exits)"' "$2" >>"$noted"
+}
+
+note_faults() {
+	jq -r --arg name "$1" '.rows[] | select(.faults != null) | "\($name).\(.scan).\(.mechanism).\(.pass).faults \(.faults)"' "$2" >>"$noted"
 }
 
 gate() {

@@ -2,7 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # The figures of a stock boot: 1 vCPU, blk and rng, `console=ttyS0 quiet`, power-on to power-off; and that 256 buses
 # cost no more than one. Counted by lacuna and, once, by the kernel's tracepoints. Then the gate: none of the exit counts has moved
-# since the baseline.
+# since the baseline, those of a boot with a network and of scans of 256 buses among them.
+if [ "${1:-}" != inside ]; then # in a network of this test's own
+	map=()
+	[ "$(id -u)" -eq 0 ] || map=(--map-root-user)
+	exec unshare --net "${map[@]}" bash "$0" inside
+fi
 . "$(dirname "$0")/../lib.sh"
 . "$top/tests/nested/lib.sh"
 . "$top/tests/bed/count.sh"
@@ -61,11 +66,32 @@ holds "256 buses: MCFG announces them" '.machine.pci.buses == 256' "$stats"
 
 note_boot boot "$one"
 note_boot boot256 "$stats"
+
+# The boot that `lacuna bench boot` has: with a network, and with its driver.
+ip tuntap add boot0 mode tap
+ip link set boot0 up
+guest_files devices
+boot figures-net bench-boot --disk "path=$tmp/disk.img" --rng --net tap=boot0
+ends "stock boot with a network" 0 poweroff
+jq -c '{time_us, exits, coalesced}' "$stats" | sed 's/^/# /'
+holds "with a network: host bridge, blk, net and rng are the functions" '.machine.pci.functions == 4' "$stats"
+holds "with a network: ECAM reads and absent functions, no exit" '.exits.pci_config | .ecam_read == 0 and .absent == 0' "$stats"
+note_boot bootnet "$stats"
+guest_files
+
 "$LACUNA" bench pci --repeat 1 --format json >"$tmp/scan.json"
-note_scan "$tmp/scan.json"
+note_scan scan "$tmp/scan.json"
+# where each access is a return, 256 buses are 16 times 16
+"$LACUNA" bench pci --repeat 1 --buses 256 --mechanism ecam-4k,ecam-mixed,ecam-large --format json >"$tmp/scan256.json"
+note_scan scan256 "$tmp/scan256.json"
+note_faults scan256 "$tmp/scan256.json"
+holds "scan of 256 buses with large pages, cold: no return, at most 140 faults" '[.rows[] | select(.mechanism == "ecam-large" and .pass == "cold") |
+	.user_exits == 0 and (.faults | numbers) <= 140] == [true, true]' "$tmp/scan256.json"
 gate "exits of the standard boot are the baseline's" boot
 gate "exits of the standard boot with 256 buses are the baseline's" boot256
+gate "exits of the standard boot with a network are the baseline's" bootnet
 gate "exits of the standard scan are the baseline's" scan
+gate "exits and faults of the scan of 256 buses are the baseline's" scan256
 
 words=initcall_debug
 boot initcall initcall --disk "path=$tmp/disk.img" --rng --pci buses=256
