@@ -66,12 +66,22 @@ static void take_result(struct io_guest *g, const char *text)
 	series_add(&s->rate, w < IO_DISK_WORKLOADS ? requests * 1000 / b : a / 1000);
 }
 
-/* The kernel may have begun the line. */
+/* Behind the word "gate", or NULL. The kernel may have begun the line, so it is looked for as a
+ * word of its own: an "aggregate " of the kernel's is none. */
+static const char *find_gate(const char *line)
+{
+	static const char word[] = "gate ";
+	const char *at = strstr(line, word);
+	while (at && at > line && at[-1] != ' ')
+		at = strstr(at + 1, word);
+	return at ? at + strlen(word) : NULL;
+}
+
 void io_guest_line(struct io_guest *g, const char *line)
 {
-	const char *gate = strstr(line, "gate ");
+	const char *gate = find_gate(line);
 	if (gate) {
-		snprintf(g->gate, sizeof(g->gate), "%s", gate + strlen("gate "));
+		snprintf(g->gate, sizeof(g->gate), "%s", gate);
 		g->at_gate = true;
 	} else if (!strncmp(line, "guest ", strlen("guest "))) {
 		take_result(g, line + strlen("guest "));

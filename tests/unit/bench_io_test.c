@@ -42,7 +42,10 @@ ParameterizedTestParameters(bench_io, gates)
 		{ "gate begin randread-4k-qd", "begin randread-4k-qd", IO_WORKLOADS },
 		{ "gate begin randread-4k-qd321", "begin randread-4k-qd321", IO_WORKLOADS },
 		{ "gate", "", IO_WORKLOADS },
-		{ "irrigate x", "x", IO_WORKLOADS }, /* no guest that keeps to it says so */
+		{ "irrigate x", "", IO_WORKLOADS }, /* the end of another word */
+		{ "[    3.14] cpu0: aggregate begin send", "", IO_WORKLOADS },
+		{ "aggregate gate begin send", "begin send", IO_SEND },
+		{ "aggregate 1 gate end", "end", IO_WORKLOADS },
 		{ "guest send 1 1", "", IO_WORKLOADS },
 		{ "", "", IO_WORKLOADS },
 	};
