@@ -50,7 +50,8 @@ static const struct opt opts[] = {
 	{ "initrd", "FILE", "none", .help = "its initial RAM disk" },
 	{ "cmdline", "TEXT", "console=ttyS0 quiet", .help = "its command line" },
 	{ "disk", "FILE", "64 MiB of zeroes",
-		.help = "an image for its virtio disk, which it can't write to" },
+		.help = "an image for its virtio disk, which it can't write to; but a command of\n"
+			"--compare-cmd can, and is to leave it as it was" },
 	{ "net", "tap=NAME", "none",
 		.help = "a tap interface that is there, for a virtio network" },
 	{ "memory", "MIB", "512", .help = "guest RAM, 32 to 65536" },
