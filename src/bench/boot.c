@@ -39,7 +39,7 @@ static struct {
 } asked = {
 	.guest = { .cmdline = "console=ttyS0 quiet", .memory_mib = 512, .cpus = 1 },
 	.marker = "LACUNA-GUEST-READY",
-	.repeat = 5,
+	.repeat = ROUNDS_FEW,
 	.count = 1,
 	.timeout = 300,
 	.variants = { 2, { 0, 4 } },
@@ -59,7 +59,7 @@ static const struct opt opts[] = {
 	{ "marker", "TEXT", "LACUNA-GUEST-READY", .help = "what the guest prints when it is up" },
 	{ "until", "end|marker", "end",
 		.help = "who ends the machine: the guest, or bench at the marker" },
-	{ "repeat", "N", "5", .help = "boots of each that are timed" },
+	{ "repeat", "N", "6", .help = "boots of each that are timed" },
 	{ "count", "N", "1", .help = "boots of each that are counted by the tracepoints of KVM" },
 	{ "variants", "LIST", "lacuna,lacuna-trap-1bus",
 		.help = "lacuna itself: lacuna, lacuna-1bus, lacuna-256bus, lacuna-type1,\n"

@@ -31,7 +31,7 @@ static struct {
 } asked = {
 	.setup = { .cmdline = "console=ttyS0 quiet lacuna.test=bench-io",
 		.seconds = 2,
-		.runs = 5,
+		.runs = ROUNDS_FEW,
 		.memory_mib = 512 },
 	.workloads = { 5, { 0, 1, 2, 3, 4 } },
 	.monitors = { 2, { 0, 1 } },
@@ -52,7 +52,7 @@ static const struct opt opts[] = {
 			"send, receive: iperf3 through a tap" },
 	{ "monitors", "LIST", "all", .help = "lacuna, qemu" },
 	{ "program", "FILE", "this one", .help = "what is run as lacuna" },
-	{ "repeat", "N", "5", .help = "how often each phase is timed, and counted as well" },
+	{ "repeat", "N", "6", .help = "how often each phase is timed, and counted as well" },
 	{ "seconds", "N", "2", .help = "of each phase" },
 	{ "idle", "N", "30", .help = "seconds of both guests at rest; 0: none" },
 	{ "memory", "MIB", "512", .help = "guest RAM, 64 to 3072" },

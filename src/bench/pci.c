@@ -36,7 +36,7 @@ static struct {
 	.functions = { 1, { 8 } },
 	.passes = { 2, { COLD, WARM } },
 	.scans = { 2, { ALL, LINUX_ORDER } },
-	.repeat = 5,
+	.repeat = ROUNDS_FEW,
 };
 
 static const struct opt opts[] = {
@@ -49,7 +49,7 @@ static const struct opt opts[] = {
 	{ "pass", "LIST", "all", .help = "cold: the first scan; warm: the one after it" },
 	{ "scan", "LIST", "all,linux",
 		.help = "all: every function of every bus; linux: in the order that Linux uses" },
-	{ "repeat", "N", "5", .help = "rounds" },
+	{ "repeat", "N", "6", .help = "rounds" },
 	{ 0 },
 };
 

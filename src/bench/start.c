@@ -36,7 +36,7 @@ static struct {
 } asked = {
 	.count = 50,
 	.memory_mib = 256,
-	.repeat = 3,
+	.repeat = ROUNDS_FEW,
 	.kinds = { 6, { 0, 1, 2, 3, 4, 5 } },
 	.vms = { 5, { 1, 10, 50, 100, 200 } },
 };
@@ -48,7 +48,7 @@ static const struct opt opts[] = {
 	{ "memory", "MIB", "256", .help = "guest RAM, 32 to 3072" },
 	{ "program", "FILE", "this one", .help = "what exec runs" },
 	{ "vms", "LIST|none", "1,10,50,100,200", .help = "machines at once, 1 to 1000" },
-	{ "repeat", "N", "3", .help = "how often each number of machines is made" },
+	{ "repeat", "N", "6", .help = "how often each number of machines is made" },
 	{ 0 },
 };
 

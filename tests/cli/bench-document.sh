@@ -35,9 +35,34 @@ for line in '| io: one | 1.2346 times | 1.1-1.3457 | at least 1 times | met |' '
 	check "says: $line" grep -qxF -- "$line" "$document"
 done
 check "says where times are relative only" grep -q '^- \*io\*: measured in an \*\*emulated\*\* bed' "$document"
+check "each section has its command, its rounds, version and host" grep -qE '^`lacuna bench start --count 50 --kinds none --memory 256 --vms none '\
+'--repeat 6`: 50 starts of each kind, each number of machines 6 times\. lacuna [0-9.]+ (\(commit [^ ]+\))?, 20[-0-9T:]+Z, on .* CPUs, Linux ' "$document"
+check "and says that it was an emulated bed" grep -qE '^`lacuna bench io .*`: each phase timed 6 times, and counted as often\. lacuna .*, on a CPU, .*, kvm_amd in the emulated bed\.$' "$document"
 check "names the host and what it mitigates" grep -q '^- \*\*io\*\*, lacuna .*: a CPU, .*KVM: kvm_amd, itself a guest of TCG.* Mitigations: b: Vulnerable\.$' "$document"
 same "goals are told once" 1 "$(grep -c '^| io: two' "$document")"
 same "no line of the tables speaks of them" "" "$(grep 'goal: at' "$document")"
+
+# --- a section that fails, where others are measured and were before
+if [ -w /dev/kvm ]; then
+	cat >"$tmp/lacuna" <<-END
+		#!/bin/sh
+		case "\$*" in
+		"bench start "*--save*) echo "it broke, too" >&2; exit 3 ;;
+		esac
+		exec "$LACUNA" "\$@"
+	END
+	chmod +x "$tmp/lacuna"
+	cp "$results/start.json" "$tmp/start.json"
+	status=0
+	LACUNA=$tmp/lacuna write start >"$tmp/out" 2>"$tmp/err" || status=$?
+	same "a section fails: status" 1 "$status"
+	check "a section fails: says how far it is, and why" grep -qE '^bench: [0-9:]+: start: failed after [0-9]+ s: status 3: it broke, too$' "$tmp/err"
+	check "a section fails: the document says why" grep -qxF 'Not measured: status 3: it broke, too' "$document"
+	check "a section fails: the document has the others" grep -qF '| io: one | 1.2346 times |' "$document"
+	check "a section fails: its earlier result is kept" cmp "$tmp/start.json" "$results/start.json.old"
+else
+	skip "a section fails" "no access to /dev/kvm"
+fi
 
 # --- usage
 check "an unknown name" grep -q "^bench: unknown name 'nothing'; try: start pci boot io$" <(write nothing 2>&1)
