@@ -269,8 +269,8 @@ int elf_load(const struct image *image, const struct elf_options *o, const struc
 		return multiboot_load(o->multiboot, image, mem, ret, err);
 	if (rc == 0)
 		rc = choose_entry(&elf, o, &parts, &k, err);
-	for (unsigned i = 0; rc == 0 && i < parts.count; i++)
-		rc = segment_load(&parts.seg[i], image, mem, err);
+	if (rc == 0)
+		rc = segments_load(parts.seg, parts.count, image, mem, err);
 	if (rc == 0)
 		*ret = k;
 	return rc;

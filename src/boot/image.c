@@ -103,6 +103,26 @@ int image_load(const struct image *image, uint64_t offset, size_t len, const str
 	return image_read(image, offset, p, len, err);
 }
 
+int image_load_sparse(const struct image *image, uint64_t offset, size_t len,
+	const struct gmem *mem, gpa_t gpa, struct lacuna_error **err)
+{
+	const uint64_t end = offset + len; /* the caller's sum has not wrapped */
+	while (image->sparse && offset < end) {
+		off_t data = lseek(image->fd, (off_t)offset, SEEK_DATA);
+		off_t hole = data < 0 ? -1 : lseek(image->fd, data, SEEK_HOLE);
+		if (hole < 0) /* none follow, or it has shrunk: reading tells */
+			break;
+		uint64_t from = min_u64((uint64_t)data, end), to = min_u64((uint64_t)hole, end);
+		gpa += from - offset;
+		int rc = image_load(image, from, to - from, mem, gpa, err);
+		if (rc < 0)
+			return rc;
+		gpa += to - from;
+		offset = to;
+	}
+	return image_load(image, offset, end - offset, mem, gpa, err);
+}
+
 struct signature {
 	uint32_t offset;
 	uint8_t len;

@@ -17,6 +17,7 @@ struct image {
 	int fd; /* -1: bytes in memory */
 	const uint8_t *data;
 	uint64_t size; /* when it was opened; at least 1 */
+	bool sparse;   /* a file with holes, which nobody else reads through this descriptor */
 };
 
 /* Opens a file or, with @path NULL, takes @data, which must outlive the image. -errno of open,
@@ -34,6 +35,10 @@ int image_read(const struct image *image, uint64_t offset, void *buf, size_t len
 /* As image_read, into guest RAM; -EFBIG if the target is not RAM. */
 int image_load(const struct image *image, uint64_t offset, size_t len, const struct gmem *mem,
 	gpa_t gpa, struct lacuna_error **err);
+
+/* Likewise, to where there are zeros: those of the image's holes are not copied. */
+int image_load_sparse(const struct image *image, uint64_t offset, size_t len,
+	const struct gmem *mem, gpa_t gpa, struct lacuna_error **err);
 
 /* What a file that is no kernel looks like: "gzip-compressed data". @ret_hint is what to try, or
  * NULL. */

@@ -57,9 +57,9 @@ struct segment {
  * After 0, no sum of its fields wraps. */
 int segment_check(const struct segment *s, const struct image *image, const struct gmem *mem,
 	struct lacuna_error **err);
-/* Of one that was checked. */
-int segment_load(const struct segment *s, const struct image *image, const struct gmem *mem,
-	struct lacuna_error **err);
+/* Of some that were checked and do not overlap. */
+int segments_load(const struct segment *s, unsigned count, const struct image *image,
+	const struct gmem *mem, struct lacuna_error **err);
 bool segment_holds(const struct segment *s, gpa_t gpa);
 
 /* A multiboot header. */

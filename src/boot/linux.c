@@ -208,7 +208,7 @@ int linux_load(const struct image *image, const struct gmem *mem, struct kernel 
 	const struct segment code = {
 		.offset = l.offset, .file_size = l.in_file, .gpa = l.load, .size = l.size
 	};
-	rc = segment_load(&code, image, mem, err);
+	rc = segments_load(&code, 1, image, mem, err);
 	if (rc < 0)
 		return rc;
 

@@ -135,7 +135,7 @@ int multiboot_load(const struct multiboot *m, const struct image *image, const s
 			"is corrupt: the entry 0x%x of its multiboot header is outside of what is loaded",
 			m->entry);
 	if (rc == 0)
-		rc = segment_load(&s, image, mem, err);
+		rc = segments_load(&s, 1, image, mem, err);
 	if (rc < 0)
 		return rc;
 	*ret = (struct kernel){

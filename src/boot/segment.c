@@ -30,18 +30,19 @@ int segment_check(const struct segment *s, const struct image *image, const stru
 	return 0;
 }
 
-int segment_load(const struct segment *s, const struct image *image, const struct gmem *mem,
-	struct lacuna_error **err)
+int segments_load(const struct segment *s, unsigned count, const struct image *image,
+	const struct gmem *mem, struct lacuna_error **err)
 {
-	int rc = image_load(image, s->offset, s->file_size, mem, s->gpa, err);
-	if (rc < 0)
-		return rc;
-	/* .bss: RAM need not be fresh, the VM may have been reset */
-	uint64_t bss = s->size - s->file_size;
-	void *hva = gmem_ptr(mem, s->gpa + s->file_size, bss);
-	if (bss && hva)
-		memset(hva, 0, bss);
-	return 0;
+	int rc = 0;
+	/* .bss: RAM need not be fresh, the VM may have been reset. All of it first, or a huge page
+	 * that two segments share would be split. */
+	for (unsigned i = 0; i < count; i++)
+		gmem_clear(mem, s[i].gpa, s[i].size);
+	for (unsigned i = 0; i < count; i++)
+		gmem_prepare(mem, s[i].gpa, s[i].size);
+	for (unsigned i = 0; rc == 0 && i < count; i++)
+		rc = image_load_sparse(image, s[i].offset, s[i].file_size, mem, s[i].gpa, err);
+	return rc;
 }
 
 bool segment_holds(const struct segment *s, gpa_t gpa)

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "util/bytes.h"
 #include "util/err.h"
@@ -17,6 +18,15 @@
 
 #define PAGE     4096u
 #define HUGEPAGE (2 * MIB)
+
+/* What making a huge page may take, some ten times the clearing of one, and all of them beyond
+ * that. */
+#define HUGEPAGE_NS       5000000
+#define HUGEPAGE_PATIENCE 50000000
+
+#ifndef MADV_COLLAPSE /* Linux 6.1 */
+#define MADV_COLLAPSE 25
+#endif
 
 unsigned gmem_split(uint64_t size, struct gmem_region ret_region[2])
 {
@@ -26,6 +36,27 @@ unsigned gmem_split(uint64_t size, struct gmem_region ret_region[2])
 		return 1;
 	ret_region[1] = (struct gmem_region){ .gpa = LAYOUT_RAM_HIGH_BASE, .size = size - low };
 	return 2;
+}
+
+/* At a multiple of HUGEPAGE, without which no page can be huge. */
+static void *map_aligned(uint64_t size, int flags, int fd)
+{
+	uint8_t *room = mmap(NULL, size + HUGEPAGE, PROT_NONE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (room == MAP_FAILED)
+		return MAP_FAILED;
+	uint8_t *at = room + (-(uintptr_t)room & (HUGEPAGE - 1));
+	uint8_t *map = mmap(at, size, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd, 0);
+	if (map == MAP_FAILED) {
+		int saved = errno;
+		munmap(room, size + HUGEPAGE);
+		errno = saved;
+		return MAP_FAILED;
+	}
+	if (at > room)
+		munmap(room, (size_t)(at - room));
+	munmap(at + size, HUGEPAGE - (size_t)(at - room));
+	return map;
 }
 
 int gmem_new(uint64_t size, bool hugepages, struct gmem **ret, struct lacuna_error **err)
@@ -51,8 +82,7 @@ int gmem_new(uint64_t size, bool hugepages, struct gmem **ret, struct lacuna_err
 		return err_errno(err, "memory of %llu MiB", (unsigned long long)(size / MIB));
 	/* NORESERVE, since guests are over-committed on purpose; but hugetlb pages must be there,
 	 * or a touch is a SIGBUS. */
-	uint8_t *map = mmap(NULL, size, PROT_READ | PROT_WRITE,
-		MAP_SHARED | (hugepages ? 0 : MAP_NORESERVE), fd, 0);
+	uint8_t *map = map_aligned(size, MAP_SHARED | (hugepages ? 0 : MAP_NORESERVE), fd);
 	if (map == MAP_FAILED) {
 		if (hugepages && errno == ENOMEM)
 			return err_set(err, ENOMEM,
@@ -129,6 +159,50 @@ int gmem_write(const struct gmem *m, gpa_t gpa, const void *buf, size_t len)
 	if (len)
 		memcpy(p, buf, len);
 	return 0;
+}
+
+/* --- before a guest runs --- */
+
+static int64_t now_ns(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* The first and last piece may begin before the range and end after it. Where the host has to make
+ * room for them first, that soon takes longer than it saves. */
+static void make_huge(const struct gmem_region *r, gpa_t gpa, uint64_t len)
+{
+	uint64_t from = align_down(gpa - r->gpa, HUGEPAGE);
+	uint64_t to =
+		min_u64(align_up(gpa - r->gpa + len, HUGEPAGE), align_down(r->size, HUGEPAGE));
+	int64_t until = now_ns() + HUGEPAGE_PATIENCE;
+	for (; from < to && now_ns() < until; from += HUGEPAGE, until += HUGEPAGE_NS) {
+		volatile uint8_t *p = r->hva + from;
+		*p = *p; /* of a piece without any page none would be made */
+		if (madvise(r->hva + from, HUGEPAGE, MADV_COLLAPSE) < 0)
+			break;
+	}
+}
+
+void gmem_prepare(const struct gmem *m, gpa_t gpa, uint64_t len)
+{
+	for (unsigned i = 0; i < m->region_count; i++)
+		if (len >= HUGEPAGE && !m->hugepages && inside(&m->region[i], gpa, len))
+			make_huge(&m->region[i], gpa, len);
+}
+
+void gmem_clear(const struct gmem *m, gpa_t gpa, uint64_t len)
+{
+	uint8_t *hva = gmem_ptr(m, gpa, len);
+	if (!hva)
+		return;
+	uint64_t head = min_u64(-(uintptr_t)hva & (PAGE - 1), len);
+	uint64_t gone = gmem_discard(m, hva, len);
+	memset(hva, 0, gone ? head : len);
+	if (gone)
+		memset(hva + head + gone, 0, len - head - gone);
 }
 
 /* --- files --- */

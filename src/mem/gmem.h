@@ -81,6 +81,16 @@ int gmem_copy_to(const struct gmem_file *files, void *hva, const void *buf, size
 int gmem_read(const struct gmem *m, gpa_t gpa, void *buf, size_t len);
 int gmem_write(const struct gmem *m, gpa_t gpa, const void *buf, size_t len);
 
+/* Makes [gpa, gpa+len), which is RAM, read as zeros, before the guest runs. */
+void gmem_clear(const struct gmem *m, gpa_t gpa, uint64_t len);
+
+/*
+ * [gpa, gpa+len) is about to be filled: where it is large, the host's pages under it become huge
+ * ones (2 MiB) if the host has them at hand, for one fault instead of 512, of the host and of the
+ * guest.
+ */
+void gmem_prepare(const struct gmem *m, gpa_t gpa, uint64_t len);
+
 /*
  * Gives the host pages that lie wholly inside [@hva, @hva + @len) back to the host; they read as
  * zeros from then on. Returns how many bytes these are: 0 where the range is not RAM, holds no

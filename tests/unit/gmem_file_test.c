@@ -157,6 +157,58 @@ Test(gmem_file, huge_pages_are_kept)
 	cr_expect_eq(mem->map[0], 0xff);
 }
 
+/* --- before a guest runs --- */
+
+struct clear_case {
+	size_t at, len;
+	bool cleared;
+};
+
+ParameterizedTestParameters(gmem_file, clears)
+{
+	static struct clear_case c[] = {
+		{ 0, 4096, true },
+		{ 1, 8191, true },
+		{ 4095, 4098, true },
+		{ 1, 8190, true },
+		{ 4097, 17, true },
+		{ 4096, 0, true },
+		{ MIB - 3, 5 * MIB + 5, true },
+		{ 0, RAM_SIZE, true },
+		{ RAM_SIZE - 4096, 8192, false },
+	};
+	return cr_make_param_array(struct clear_case, c, ARRAY_SIZE(c));
+}
+
+static bool all(const uint8_t *p, size_t len, uint8_t byte)
+{
+	return !len || (*p == byte && !memcmp(p, p + 1, len - 1));
+}
+
+static void expect_cleared(const struct clear_case *c)
+{
+	const uint8_t *end = mem->map + RAM_SIZE, *p = mem->map + c->at;
+	const size_t len = c->cleared ? c->len : 0;
+	cr_expect(all(mem->map, c->at, 0xff), "before it");
+	cr_expect(all(p, len, 0), "it");
+	cr_expect(all(p + len, (size_t)(end - p) - len, 0xff), "after it");
+}
+
+/* Nothing beside it is touched; with pages of a hugetlb pool, which are kept, likewise; and how
+ * RAM is backed changes nothing in it. */
+ParameterizedTest(struct clear_case *c, gmem_file, clears)
+{
+	cr_expect_eq((uintptr_t)mem->map % (2 * MIB), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		memset(mem->map, 0xff, RAM_SIZE);
+		mem->hugepages = i;
+		gmem_clear(mem, c->at, c->len);
+		expect_cleared(c);
+		gmem_prepare(mem, c->at, c->len);
+		expect_cleared(c);
+	}
+}
+
 /* --- queues of which parts are in a file --- */
 
 static struct virtq_chain chain;
