@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 #include "boot/kernel.h"
+#include "boot/traits.h"
 #include "util/err.h"
 
 static int load_bzimage(const struct boot_source *src, const struct image *image,
@@ -110,32 +111,14 @@ static int write_cmdline(const char *cmdline, const struct kernel *kernel, const
 	return gmem_write(mem, LAYOUT_CMDLINE, cmdline, len + 1);
 }
 
-/* Whether an unpacked kernel has this text in it. */
-static bool holds_text(
-	const struct kernel *kernel, const struct gmem *mem, const char *text, size_t size)
+/* What came through the unpacker was looked through then; else it is now, in RAM. */
+static bool has_trait(const struct kernel *kernel, const struct gmem *mem, unsigned trait)
 {
-	const size_t image_size = kernel->end - LAYOUT_KERNEL;
-	const void *image = gmem_ptr(mem, LAYOUT_KERNEL, image_size);
-	return image && memmem(image, image_size, text, size);
-}
-
-/*
- * Whether an unpacked Linux kernel reads what SETUP_DTB brings (CONFIG_OF_EARLY_FLATTREE): by two
- * names that it looks for, one in arch/x86/kernel/devicetree.c, one in drivers/of/fdt.c.
- */
-static bool reads_fdt(const struct kernel *kernel, const struct gmem *mem)
-{
-	static const char lapic[] = "intel,ce4100-lapic", range[] = "linux,usable-memory-range";
-	return holds_text(kernel, mem, lapic, sizeof(lapic)) &&
-	       holds_text(kernel, mem, range, sizeof(range));
-}
-
-/* Whether it can use MCFG (CONFIG_PCI_MMCONFIG): by the name that it gives the window's resource,
- * with the new word since Linux 6.13. */
-static bool reads_mcfg(const struct kernel *kernel, const struct gmem *mem)
-{
-	return holds_text(kernel, mem, "PCI MMCONFIG ", 13) ||
-	       holds_text(kernel, mem, "PCI ECAM ", 9);
+	if (kernel->traits_known)
+		return kernel->traits & trait;
+	const size_t size = kernel->end - LAYOUT_KERNEL;
+	const void *image = gmem_ptr(mem, LAYOUT_KERNEL, size);
+	return image && traits_find(image, size, trait);
 }
 
 /* Old or small kernels: with ACPI they are up, but without a single device. */
@@ -143,7 +126,7 @@ static void warn_of_mcfg(
 	const struct boot_source *src, const struct kernel *kernel, const struct gmem *mem)
 {
 	char number[24];
-	if (src->no_type1 && src->rsdp && kernel->is_linux && !reads_mcfg(kernel, mem))
+	if (src->no_type1 && src->rsdp && kernel->is_linux && !has_trait(kernel, mem, TRAIT_MCFG))
 		log_warning(&src->log, "kernel",
 			"'%s' is built without CONFIG_PCI_MMCONFIG and will find no PCI with "
 			"config=ecam; give --pci config=both or config=type1",
@@ -169,7 +152,7 @@ static void warn_of_fdt(
 			"kernels don't: they need ACPI and will find no PCI; for those give tables=acpi or "
 			"both",
 			name);
-	else if (kernel->is_linux && !reads_fdt(kernel, mem))
+	else if (kernel->is_linux && !has_trait(kernel, mem, TRAIT_FDT))
 		log_warning(&src->log, "kernel",
 			"'%s' is built without CONFIG_OF_EARLY_FLATTREE and reads no device tree: it "
 			"needs ACPI and will find no PCI; give tables=acpi or both",

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Unpacked kernels on the host's disk. */
+/*
+ * Unpacked kernels on the host's disk. A kernel's file ends with a record of what is known of it. A
+ * memo is a symbolic link to a kernel's file, never followed but read: its name says of which file,
+ * and it is made and replaced as a whole.
+ */
 #include "boot/kernel_cache.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -16,6 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "boot/traits.h"
 #include "util/bytes.h"
 #include "util/fd.h"
 
@@ -23,7 +29,26 @@
 #define PREFIX       "lacuna-"
 #define PREFIX_SIZE  (sizeof(PREFIX) - 1)
 #define PARTIAL      ".lacuna-new."
+#define PARTIAL_SIZE (sizeof(PARTIAL) + 16)
 #define PARTIAL_LIFE 3600 /* seconds; what was interrupted is removed after that */
+#define DIGITS       "0123456789abcdef"
+#define MEMO         PREFIX "at-"
+/* Seconds after which a file's times differ from those of any change to come: no clock of a file
+ * system is coarser than FAT's. */
+#define SETTLED 2
+
+#define HOLE (64 * KIB)
+
+/* What follows a kernel in its file; the number is another when the fields mean something else, or
+ * boot/traits.c something more. */
+struct record {
+	uint8_t magic[8];
+	le64 size;
+	le32 traits;
+	le32 reserved;
+};
+static_assert(sizeof(struct record) == 24, "no padding goes to files");
+static const uint8_t record_magic[8] = { 'l', 'a', 'c', 'u', 'n', 'a', 0, 1 };
 
 struct kernel_key kernel_key(const void *packed, size_t packed_size, uint64_t size)
 {
@@ -54,21 +79,56 @@ static int open_folder(const char *folder)
 	return is_ours(fd, S_IFDIR, &st) ? TAKE_FD(fd) : -EPERM;
 }
 
-int kernel_cache_find(const char *folder, const struct kernel_key *key)
+static bool is_key(const char *name)
+{
+	return strlen(name) == KERNEL_KEY_SIZE - 1 && !strncmp(name, PREFIX, PREFIX_SIZE) &&
+	       strspn(name + PREFIX_SIZE, DIGITS) == (size_t)2 * SHA256_DIGEST_SIZE;
+}
+
+static bool is_memo(const char *name)
+{
+	const size_t prefix = sizeof(MEMO) - 1;
+	return !strncmp(name, MEMO, prefix) && !name[prefix + strspn(name + prefix, DIGITS "-")];
+}
+
+/* Whether the file ends as one of ours does. */
+static bool read_record(int fd, uint64_t file_size, struct kept_kernel *ret)
+{
+	struct record r;
+	if (file_size <= sizeof(r) ||
+		pread(fd, &r, sizeof(r), (off_t)(file_size - sizeof(r))) != sizeof(r))
+		return false;
+	*ret = (struct kept_kernel){ .size = le64toh(r.size), .traits = le32toh(r.traits) };
+	return !memcmp(r.magic, record_magic, sizeof(r.magic)) &&
+	       ret->size == file_size - sizeof(r) && !(ret->traits & ~TRAITS) && !r.reserved;
+}
+
+static int find(int dir, const char *name, struct kept_kernel *ret)
 {
 	struct stat st;
-	AUTO_CLOSE int dir = open_folder(folder);
-	if (dir < 0)
-		return dir;
-	AUTO_CLOSE int fd = openat(dir, key->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	AUTO_CLOSE int fd = openat(dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd < 0)
 		return -errno;
 	if (!is_ours(fd, S_IFREG, &st))
 		return -EPERM;
-	if ((uint64_t)st.st_size != key->size) /* not what we once wrote: made again */
+	if (!read_record(fd, (uint64_t)st.st_size, ret)) /* not what we once wrote: made again */
 		return -ENOENT;
 	futimens(fd, NULL); /* it was used; one that can't be told so goes earlier */
-	return TAKE_FD(fd);
+	ret->fd = TAKE_FD(fd);
+	return 0;
+}
+
+int kernel_cache_find(const char *folder, const struct kernel_key *key, struct kept_kernel *ret)
+{
+	AUTO_CLOSE int dir = open_folder(folder);
+	if (dir < 0)
+		return dir;
+	int rc = find(dir, key->name, ret);
+	if (rc == 0 && ret->size != key->size) {
+		fd_close(&ret->fd);
+		return -ENOENT;
+	}
+	return rc;
 }
 
 /* --- storing --- */
@@ -91,29 +151,22 @@ static int make_folders(const char *folder)
 	return rc;
 }
 
-static int write_all(int fd, const uint8_t *data, uint64_t size)
+static int write_all(int fd, const void *data, uint64_t size)
 {
-	while (size) {
-		ssize_t n = write(fd, data, size);
+	for (const uint8_t *p = data; size;) {
+		ssize_t n = write(fd, p, size);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			return -errno;
-		data += n;
+		p += n;
 		size -= (uint64_t)n;
 	}
-	/* before it gets its name: a host that loses power must not leave a name without content */
-	return fdatasync(fd) < 0 ? -errno : 0;
+	return 0;
 }
 
-static bool is_key(const char *name)
-{
-	return strlen(name) == KERNEL_KEY_SIZE - 1 && !strncmp(name, PREFIX, PREFIX_SIZE) &&
-	       strspn(name + PREFIX_SIZE, "0123456789abcdef") == (size_t)2 * SHA256_DIGEST_SIZE;
-}
-
-/* How many kernels there are, and which one was not used for longest. */
-static unsigned find_oldest(DIR *dir, char ret_name[KERNEL_KEY_SIZE])
+/* How many files there are whose names @is_one knows, and which was not used for longest. */
+static unsigned find_oldest(DIR *dir, bool (*is_one)(const char *name), char ret_name[NAME_MAX + 1])
 {
 	struct timespec oldest = { 0 };
 	unsigned count = 0;
@@ -124,26 +177,26 @@ static unsigned find_oldest(DIR *dir, char ret_name[KERNEL_KEY_SIZE])
 		if (!strncmp(e->d_name, PARTIAL, strlen(PARTIAL)) &&
 			st.st_mtim.tv_sec < time(NULL) - PARTIAL_LIFE)
 			unlinkat(dirfd(dir), e->d_name, 0);
-		if (!is_key(e->d_name))
+		if (!is_one(e->d_name))
 			continue;
 		if (!count++ || st.st_mtim.tv_sec < oldest.tv_sec ||
 			(st.st_mtim.tv_sec == oldest.tv_sec &&
 				st.st_mtim.tv_nsec < oldest.tv_nsec)) {
 			oldest = st.st_mtim;
-			memcpy(ret_name, e->d_name, KERNEL_KEY_SIZE);
+			memcpy(ret_name, e->d_name, strlen(e->d_name) + 1);
 		}
 	}
 	return count;
 }
 
-static void prune(int folder)
+static void prune(int folder, bool (*is_one)(const char *name), unsigned max)
 {
-	char name[KERNEL_KEY_SIZE];
+	char name[NAME_MAX + 1];
 	AUTO_CLOSE int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	if (dir)
 		(void)TAKE_FD(fd);
-	while (dir && find_oldest(dir, name) > KERNEL_CACHE_MAX) {
+	while (dir && find_oldest(dir, is_one, name) > max) {
 		if (unlinkat(dirfd(dir), name, 0) < 0)
 			break;
 		rewinddir(dir);
@@ -152,39 +205,123 @@ static void prune(int folder)
 		closedir(dir);
 }
 
-/* Written under another name, so that no half of a kernel ever has its own. */
-static int write_partial(
-	int folder, const char *name, const struct kernel_key *key, const void *data)
+/* Everything is made under a name of its own, so that no half of a thing ever has its final one. */
+static bool name_partial(char ret[PARTIAL_SIZE])
 {
-	AUTO_CLOSE int fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	return fd < 0 ? -errno : write_all(fd, data, key->size);
-}
-
-static int store(int folder, const struct kernel_key *key, const void *data)
-{
-	char partial[sizeof(PARTIAL) + 16];
 	uint64_t unique = 0;
 	if (getrandom(&unique, sizeof(unique), 0) != sizeof(unique))
-		return -EIO;
-	snprintf(partial, sizeof(partial), PARTIAL "%016" PRIx64, unique);
-	int rc = write_partial(folder, partial, key, data);
-	if (rc == 0 && renameat(folder, partial, folder, key->name) < 0)
+		return false;
+	snprintf(ret, PARTIAL_SIZE, PARTIAL "%016" PRIx64, unique);
+	return true;
+}
+
+/* Gives it its final name after @rc, or removes it. */
+static int finish(int folder, const char *partial, const char *name, int rc)
+{
+	if (rc == 0 && renameat(folder, partial, folder, name) < 0)
 		rc = -errno;
 	if (rc < 0)
 		unlinkat(folder, partial, 0);
 	return rc;
 }
 
-int kernel_cache_store(const char *folder, const struct kernel_key *key, const void *data)
+/* Zeros, of which a kernel has many, become holes. */
+static int write_sparse(int fd, const uint8_t *data, uint64_t size)
 {
+	int rc = 0;
+	for (uint64_t at = 0, n; rc == 0 && at < size; at += n) {
+		n = min_u64(size - at, HOLE);
+		if (!data[at] && !memcmp(data + at, data + at + 1, n - 1))
+			rc = lseek(fd, (off_t)n, SEEK_CUR) < 0 ? -errno : 0;
+		else
+			rc = write_all(fd, data + at, n);
+	}
+	return rc;
+}
+
+static int write_kernel(int folder, const char *name, const struct kernel_key *key,
+	const void *data, unsigned traits)
+{
+	struct record r = { .size = htole64(key->size), .traits = htole32(traits) };
+	memcpy(r.magic, record_magic, sizeof(r.magic));
+	AUTO_CLOSE int fd = openat(folder, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	int rc = write_sparse(fd, data, key->size);
+	if (rc == 0)
+		rc = write_all(fd, &r, sizeof(r));
+	/* before it gets its name: a host that loses power must not leave a name without content */
+	return rc == 0 && fdatasync(fd) < 0 ? -errno : rc;
+}
+
+int kernel_cache_store(
+	const char *folder, const struct kernel_key *key, const void *data, unsigned traits)
+{
+	char partial[PARTIAL_SIZE];
 	int rc = make_folders(folder);
 	if (rc < 0)
 		return rc;
 	AUTO_CLOSE int dir = open_folder(folder);
 	if (dir < 0)
 		return dir;
-	rc = store(dir, key, data);
+	if (!name_partial(partial))
+		return -EIO;
+	rc = finish(dir, partial, key->name, write_kernel(dir, partial, key, data, traits));
 	if (rc == 0)
-		prune(dir);
+		prune(dir, is_key, KERNEL_CACHE_MAX);
 	return rc;
+}
+
+/* --- memos --- */
+
+struct kernel_origin kernel_origin(int fd, const struct timespec *now)
+{
+	struct kernel_origin o = { .settled = false };
+	struct stat st;
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return o;
+	/* Whoever changes a file can set its mtime back, but not its ctime. Only what is stored
+	 * through a mapping shows in neither until the kernel writes it back. */
+	snprintf(o.memo, sizeof(o.memo), MEMO "%jx-%jx-%jx-%jx-%lx-%jx-%lx", (uintmax_t)st.st_dev,
+		(uintmax_t)st.st_ino, (uintmax_t)st.st_size, (uintmax_t)st.st_mtim.tv_sec,
+		(unsigned long)st.st_mtim.tv_nsec, (uintmax_t)st.st_ctim.tv_sec,
+		(unsigned long)st.st_ctim.tv_nsec);
+	o.settled = st.st_ctim.tv_sec < now->tv_sec - SETTLED;
+	return o;
+}
+
+int kernel_cache_recall(
+	const char *folder, const struct kernel_origin *origin, struct kept_kernel *ret)
+{
+	char name[KERNEL_KEY_SIZE + 1];
+	struct stat st;
+	if (!*origin->memo)
+		return -ENOENT;
+	AUTO_CLOSE int dir = open_folder(folder);
+	if (dir < 0)
+		return dir;
+	ssize_t n = readlinkat(dir, origin->memo, name, sizeof(name) - 1);
+	if (n < 0)
+		return -errno;
+	name[n] = '\0';
+	if (!is_key(name))
+		return -ENOENT;
+	if (fstatat(dir, origin->memo, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_uid != geteuid())
+		return -EPERM;
+	utimensat(dir, origin->memo, NULL, AT_SYMLINK_NOFOLLOW);
+	return find(dir, name, ret);
+}
+
+void kernel_cache_remember(
+	const char *folder, const struct kernel_origin *origin, const struct kernel_key *key)
+{
+	char partial[PARTIAL_SIZE];
+	if (!origin->settled)
+		return;
+	AUTO_CLOSE int dir = open_folder(folder);
+	if (dir < 0 || !name_partial(partial))
+		return;
+	int rc = symlinkat(key->name, dir, partial) < 0 ? -errno : 0;
+	if (finish(dir, partial, origin->memo, rc) == 0)
+		prune(dir, is_memo, KERNEL_MEMO_MAX);
 }

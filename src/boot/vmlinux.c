@@ -11,6 +11,7 @@
 
 #include "boot/kernel.h"
 #include "boot/kernel_cache.h"
+#include "boot/traits.h"
 #include "boot/unpack.h"
 #include "util/err.h"
 
@@ -22,12 +23,9 @@ struct payload {
 	uint32_t unpacked_size;
 };
 
-static int read_payload(const struct image *bzimage, struct payload *ret, struct lacuna_error **err)
+static int read_payload(const struct image *bzimage, uint64_t offset, uint64_t size,
+	struct payload *ret, struct lacuna_error **err)
 {
-	uint64_t offset, size;
-	int rc = linux_find_payload(bzimage, &offset, &size, err);
-	if (rc < 0)
-		return rc;
 	if (size <= 4)
 		return err_set(err, EINVAL, "is a corrupt bzImage: its payload has %u bytes",
 			(unsigned)size);
@@ -35,7 +33,7 @@ static int read_payload(const struct image *bzimage, struct payload *ret, struct
 	uint8_t *data = malloc(size);
 	if (!data)
 		return err_nomem(err);
-	rc = image_read(bzimage, offset, data, size, err);
+	int rc = image_read(bzimage, offset, data, size, err);
 	if (rc < 0) {
 		free(data);
 		return rc;
@@ -50,7 +48,13 @@ static int read_payload(const struct image *bzimage, struct payload *ret, struct
 	return 0;
 }
 
-static int unpack_payload(const struct payload *p, struct image *ret, struct lacuna_error **err)
+/* A kernel that is to be loaded. */
+struct unpacked {
+	struct image image;
+	unsigned traits;
+};
+
+static int unpack_payload(const struct payload *p, struct unpacked *ret, struct lacuna_error **err)
 {
 	void *map = mmap(NULL, p->unpacked_size, PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -61,35 +65,90 @@ static int unpack_payload(const struct payload *p, struct image *ret, struct lac
 		munmap(map, p->unpacked_size);
 		return rc;
 	}
-	*ret = (struct image){ .fd = -1, .data = map, .size = p->unpacked_size };
+	ret->image = (struct image){ .fd = -1, .data = map, .size = p->unpacked_size };
+	ret->traits = traits_find(map, p->unpacked_size, TRAITS);
 	return 0;
 }
 
-/* From the cache if it is there; else unpacked, and put there. */
-static int open_unpacked(const struct payload *p, const struct unpack_options *o, struct image *ret,
-	struct lacuna_error **err)
+static void take_kept(const struct kept_kernel *kept, struct unpacked *ret)
 {
-	struct kernel_key key = { 0 };
-	if (o->cache) {
-		key = kernel_key(p->data, p->size, p->unpacked_size);
-		int fd = kernel_cache_find(o->cache, &key);
-		if (fd >= 0) {
-			*ret = (struct image){ .fd = fd, .size = p->unpacked_size };
-			return 0;
-		}
-		if (fd == -EPERM)
-			log_warning(o->log, "kernel",
-				"'%s' holds no unpacked kernels: it or they can be written to by others; chmod go-w them",
-				o->cache);
+	ret->image = (struct image){ .fd = kept->fd, .size = kept->size, .sparse = true };
+	ret->traits = kept->traits;
+}
+
+/* From the cache if it is there; else unpacked, and put there. */
+static int unpack_or_find(const struct payload *p, const struct kernel_origin *origin,
+	const struct unpack_options *o, struct unpacked *ret, struct lacuna_error **err)
+{
+	struct kept_kernel kept;
+	if (!o->cache)
+		return unpack_payload(p, ret, err);
+	const struct kernel_key key = kernel_key(p->data, p->size, p->unpacked_size);
+	int found = kernel_cache_find(o->cache, &key, &kept);
+	if (found == 0) {
+		take_kept(&kept, ret);
+		kernel_cache_remember(o->cache, origin, &key);
+		return 0;
 	}
+	if (found == -EPERM)
+		log_warning(o->log, "kernel",
+			"'%s' holds no unpacked kernels: it or they can be written to by others; chmod go-w them",
+			o->cache);
 	int rc = unpack_payload(p, ret, err);
-	if (rc < 0 || !o->cache)
+	if (rc < 0)
 		return rc;
-	rc = kernel_cache_store(o->cache, &key, ret->data);
-	if (rc < 0 && rc != -EPERM)
+	rc = kernel_cache_store(o->cache, &key, ret->image.data, ret->traits);
+	if (rc == 0)
+		kernel_cache_remember(o->cache, origin, &key);
+	else if (rc != -EPERM)
 		log_info(o->log, "kernel", "the unpacked kernel is not kept: write to '%s': %s",
 			o->cache, strerrordesc_np(-rc));
 	return 0;
+}
+
+static int check_fits(uint64_t size, const struct gmem *mem, struct lacuna_error **err)
+{
+	if (size <= mem->region[0].size)
+		return 0;
+	return err_set(err, EFBIG,
+		"does not fit: has %llu MiB when unpacked, the guest %llu MiB: give it more memory",
+		(unsigned long long)(align_up(size, MIB) / MIB),
+		(unsigned long long)(mem->region[0].size / MIB));
+}
+
+static int open_payload(const struct payload *p, const struct kernel_origin *origin,
+	const struct unpack_options *o, const struct gmem *mem, struct unpacked *ret,
+	struct lacuna_error **err)
+{
+	if (!unpack_method(p->data, p->size))
+		return err_set(err, ENOTSUP,
+			"is compressed in a way that only the guest can undo: take kernel-unpack=guest");
+	int rc = check_fits(p->unpacked_size, mem, err);
+	return rc < 0 ? rc : unpack_or_find(p, origin, o, ret, err);
+}
+
+/* Of an image whose file is known, no more than the header is read. */
+static int open_unpacked(const struct image *bzimage, const struct unpack_options *o,
+	const struct gmem *mem, struct unpacked *ret, struct lacuna_error **err)
+{
+	uint64_t offset, size;
+	struct timespec now;
+	struct kept_kernel kept;
+	struct payload p = { 0 };
+	int rc = linux_find_payload(bzimage, &offset, &size, err);
+	if (rc < 0)
+		return rc;
+	clock_gettime(CLOCK_REALTIME, &now);
+	const struct kernel_origin origin = kernel_origin(bzimage->fd, &now);
+	if (o->cache && kernel_cache_recall(o->cache, &origin, &kept) == 0) {
+		take_kept(&kept, ret);
+		return check_fits(kept.size, mem, err);
+	}
+	rc = read_payload(bzimage, offset, size, &p, err);
+	if (rc == 0)
+		rc = open_payload(&p, &origin, o, mem, ret, err);
+	free(p.data);
+	return rc;
 }
 
 static void close_unpacked(struct image *image)
@@ -99,36 +158,30 @@ static void close_unpacked(struct image *image)
 	image_close(image);
 }
 
+static int load_unpacked(const struct unpacked *u, const struct gmem *mem, struct kernel *ret,
+	struct lacuna_error **err)
+{
+	if (!elf_probe(&u->image))
+		return err_set(err, ENOTSUP, "holds something else than an ELF kernel");
+	int rc = elf_load(&u->image, &(struct elf_options){ .pvh = PVH_NEVER }, mem, ret, err);
+	if (rc < 0)
+		return rc;
+	ret->bzimage = ret->is_linux = ret->traits_known = true;
+	ret->traits = u->traits;
+	return 0;
+}
+
 int linux_load_unpacked(const struct image *bzimage, const struct unpack_options *o,
 	const struct gmem *mem, struct kernel *ret, struct lacuna_error **err)
 {
-	struct payload p = { 0 };
-	struct image image = { .fd = -1 };
-	int rc = read_payload(bzimage, &p, err);
-	if (rc < 0)
-		return rc;
-	if (!unpack_method(p.data, p.size))
-		rc = err_set(err, ENOTSUP,
-			"is compressed in a way that only the guest can undo: take kernel-unpack=guest");
-	else if (p.unpacked_size > mem->region[0].size)
-		rc = err_set(err, EFBIG,
-			"does not fit: has %llu MiB when unpacked, the guest %llu MiB: give it more memory",
-			(unsigned long long)(align_up(p.unpacked_size, MIB) / MIB),
-			(unsigned long long)(mem->region[0].size / MIB));
-	else
-		rc = open_unpacked(&p, o, &image, err);
-	free(p.data);
-	if (rc < 0)
-		return rc;
+	struct unpacked u = { .image = { .fd = -1 } };
 	struct kernel k = { 0 };
-	if (!elf_probe(&image))
-		rc = err_set(err, ENOTSUP, "holds something else than an ELF kernel");
-	else
-		rc = elf_load(&image, &(struct elf_options){ .pvh = PVH_NEVER }, mem, &k, err);
-	close_unpacked(&image);
+	int rc = open_unpacked(bzimage, o, mem, &u, err);
+	if (rc == 0)
+		rc = load_unpacked(&u, mem, &k, err);
+	close_unpacked(&u.image);
 	if (rc < 0)
 		return rc;
-	k.bzimage = k.is_linux = true;
 	*ret = k;
 	return linux_read_limits(bzimage, ret, err);
 }

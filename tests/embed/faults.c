@@ -123,12 +123,23 @@ static const struct scenario others[] = {
 			{ "memory", "64M" },
 		},
 		/* What was packed and the decoder's own: the guest unpacks it then. The path; and
-		 * the list of what is there. The second and the last are the C library's or
-		 * another's, not seen under a sanitizer. The folder three times, the kept file
-		 * and the new one. */
-		.unnoticed = { [INJECT_MEMORY] = SANITIZED ? 2 : 4,
+		 * the two lists of what is there. The second and the lists are the C library's or
+		 * another's, not seen under a sanitizer. The folder six times, the kept file and
+		 * the new one. */
+		.unnoticed = { [INJECT_MEMORY] = SANITIZED ? 2 : 5,
 			[INJECT_MMAP] = 1,
-			[INJECT_OPEN] = 5 },
+			[INJECT_OPEN] = 8 },
+	},
+	{
+		.name = "gzip, from the cache",
+		.kinds = KERNEL_KINDS,
+		.option = {
+			{ "kernel", "@/bzImage.gzip" },
+			{ "kernel-cache", "@/kept" },
+			{ "memory", "64M" },
+		},
+		/* the folder, the kept file: the payload tells then which it is */
+		.unnoticed = { [INJECT_OPEN] = 2 },
 	},
 	{
 		.name = "xz",

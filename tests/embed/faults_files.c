@@ -3,6 +3,7 @@
 #include "faults_files.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <lzma.h>
 #include <stdint.h>
@@ -12,6 +13,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
@@ -198,6 +200,18 @@ static void make_tree(void)
 	must(link(from, files_expand("@/tree/hardlink", to)) == 0, to);
 }
 
+/* A file that has just been written gets no memo in a cache of kernels, and others do: waits until
+ * all of ours are of one kind. */
+static void settle(void)
+{
+	char path[PATH_MAX];
+	struct stat st;
+	must(stat(files_expand("@/bzImage.zstd", path), &st) == 0, path);
+	const struct timespec settled = { st.st_ctim.tv_sec + 3, 0 };
+	while (clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &settled, NULL) == EINTR)
+		;
+}
+
 void files_make(const char *folder_of_guests)
 {
 	char path[PATH_MAX];
@@ -213,6 +227,8 @@ void files_make(const char *folder_of_guests)
 	file("@/pmem", "", 0, 2 << 20);
 	file("@/console", "", 0, 0);
 	must(mkdir(files_expand("@/cache", path), 0700) == 0, path);
+	must(mkdir(files_expand("@/kept", path), 0700) == 0, path);
+	settle();
 	passt = new_socket(files_expand("@/listener", path));
 }
 
@@ -228,7 +244,7 @@ static void empty(const char *name)
 
 void files_remove(void)
 {
-	static const char *const folders[] = { "@/tree/sub", "@/tree", "@/cache", "@" };
+	static const char *const folders[] = { "@/tree/sub", "@/tree", "@/cache", "@/kept", "@" };
 	char path[PATH_MAX];
 	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
 		empty(folders[i]);

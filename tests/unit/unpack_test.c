@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-/* bzImages unpacked on the host: each compression, what a hostile image can say, and the cache. */
+/* bzImages unpacked on the host: each compression, what a hostile image can say, and that it is
+ * kept. */
 #include <abi/layout.h>
 #include <criterion/criterion.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <lz4hc.h>
 #include <lzma.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
@@ -17,6 +16,7 @@
 #include "boot/kernel_cache.h"
 #include "boot/unpack.h"
 #include "boot_fixture.h"
+#include "folder_fixture.h"
 #include "util/bytes.h"
 #include "util/fd.h"
 
@@ -275,181 +275,57 @@ Test(unpack, no_kernel_inside)
 
 /* --- the cache --- */
 
-static char folder[64], inner[80];
-
-static void make_folder(void)
-{
-	umask(022);
-	strcpy(folder, "/tmp/lacuna-unpack-XXXXXX");
-	cr_assert_not_null(mkdtemp(folder));
-	snprintf(inner, sizeof(inner), "%s/a/b", folder);
-}
-
-static void remove_folder(void)
-{
-	char command[128];
-	snprintf(command, sizeof(command), "rm -rf %s", folder);
-	cr_assert_eq(system(command), 0); /* NOLINT(cert-env33-c) */
-}
-
-TestSuite(kernel_cache, .init = make_folder, .fini = remove_folder);
-
-static bool holds(const struct kernel_key *key, const char *text)
-{
-	char buf[64] = "";
-	int fd = kernel_cache_find(inner, key);
-	bool same = fd >= 0 && read(fd, buf, sizeof(buf)) == (ssize_t)key->size &&
-		    !memcmp(buf, text, key->size);
-	fd_close(&fd);
-	return same;
-}
-
-static unsigned count_files(void)
-{
-	unsigned n = 0;
-	DIR *dir = opendir(inner);
-	cr_assert_not_null(dir);
-	for (const struct dirent *e; (e = readdir(dir));)
-		n += e->d_name[0] != '.' || strlen(e->d_name) > 2;
-	closedir(dir);
-	return n;
-}
-
-static void path_of(const struct kernel_key *key, char ret[160])
-{
-	snprintf(ret, 160, "%s/%s", inner, key->name);
-}
-
-Test(kernel_cache, found_again)
-{
-	/* FIPS 180-4's own example names the file */
-	struct kernel_key a = kernel_key("abc", 3, 5), b = kernel_key("abd", 3, 5);
-	cr_expect_str_eq(
-		a.name, "lacuna-ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-	cr_expect_eq(kernel_cache_find(inner, &a), -ENOENT);
-	cr_assert_eq(kernel_cache_store(inner, &a, "hello"), 0);
-	cr_assert_eq(kernel_cache_store(inner, &b, "world"), 0);
-	cr_assert_eq(kernel_cache_store(inner, &a, "hello"), 0);
-	cr_expect(holds(&a, "hello"));
-	cr_expect(holds(&b, "world"));
-	cr_expect_eq(count_files(), 2);
-}
-
-Test(kernel_cache, nothing_that_others_could_have_written)
-{
-	struct kernel_key key = kernel_key("abc", 3, 5);
-	char path[160];
-	cr_assert_eq(kernel_cache_store(inner, &key, "hello"), 0);
-	path_of(&key, path);
-	chmod(path, 0620);
-	cr_expect_eq(kernel_cache_find(inner, &key), -EPERM);
-	chmod(path, 0600);
-	chmod(inner, 0777);
-	cr_expect_eq(kernel_cache_find(inner, &key), -EPERM);
-	cr_expect_eq(kernel_cache_store(inner, &key, "hello"), -EPERM);
-	chmod(inner, 0700);
-	cr_expect(holds(&key, "hello"));
-	/* a link to somewhere */
-	cr_assert_eq(unlink(path), 0);
-	cr_assert_eq(symlink("/etc/passwd", path), 0);
-	cr_expect_lt(kernel_cache_find(inner, &key), 0);
-	if (geteuid() == 0) {
-		cr_assert_eq(kernel_cache_store(inner, &key, "hello"), 0);
-		cr_assert_eq(chown(path, 1, 1), 0);
-		cr_expect_eq(kernel_cache_find(inner, &key), -EPERM);
-	}
-}
-
-Test(kernel_cache, a_file_of_another_size_is_made_again)
-{
-	struct kernel_key key = kernel_key("abc", 3, 5);
-	char path[160];
-	cr_assert_eq(kernel_cache_store(inner, &key, "hello"), 0);
-	path_of(&key, path);
-	cr_assert_eq(truncate(path, 2), 0);
-	cr_expect_eq(kernel_cache_find(inner, &key), -ENOENT);
-	cr_assert_eq(kernel_cache_store(inner, &key, "hello"), 0);
-	cr_expect(holds(&key, "hello"));
-}
-
-Test(kernel_cache, the_least_recently_used_goes)
-{
-	struct kernel_key key[KERNEL_CACHE_MAX + 1];
-	for (unsigned i = 0; i <= KERNEL_CACHE_MAX; i++) {
-		char path[160];
-		key[i] = kernel_key(&i, sizeof(i), 5);
-		cr_assert_eq(kernel_cache_store(inner, &key[i], "hello"), 0);
-		path_of(&key[i], path);
-		struct timespec t[2] = { { 1000 + i, 0 }, { 1000 + i, 0 } };
-		utimensat(AT_FDCWD, path, t, 0);
-		if (i == KERNEL_CACHE_MAX - 1)
-			cr_expect(holds(&key[0], "hello")); /* which makes it the newest */
-	}
-	cr_expect_eq(count_files(), KERNEL_CACHE_MAX);
-	cr_expect(holds(&key[0], "hello"));
-	cr_expect_eq(kernel_cache_find(inner, &key[1]), -ENOENT);
-	cr_expect(holds(&key[2], "hello"));
-}
-
-/* A folder that holds other things as well, some of names like ours. */
-Test(kernel_cache, what_is_not_ours_stays)
-{
-	static const char *const names[] = {
-		"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
-		".new.1",
-		"lacuna-notes",
-		/* 64 digits, one of which is none */
-		"lacuna-ga7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
-	};
-	struct kernel_key key = kernel_key("abc", 3, 5);
-	cr_assert_eq(kernel_cache_store(inner, &key, "hello"), 0);
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		char path[160];
-		struct timespec old[2] = { { 1, 0 }, { 1, 0 } };
-		snprintf(path, sizeof(path), "%s/%s", inner, names[i]);
-		int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-		cr_assert_geq(fd, 0);
-		cr_assert_eq(futimens(fd, old), 0);
-		fd_close(&fd);
-	}
-	for (unsigned i = 0; i < 2 * KERNEL_CACHE_MAX; i++) {
-		key = kernel_key(&i, sizeof(i), 5);
-		cr_assert_eq(kernel_cache_store(inner, &key, "hello"), 0);
-	}
-	cr_expect_eq(count_files(), KERNEL_CACHE_MAX + ARRAY_SIZE(names));
-}
-
-Test(kernel_cache, no_room)
-{
-	struct kernel_key key = kernel_key("abc", 3, 5);
-	snprintf(inner, sizeof(inner), "/proc/self/none");
-	cr_expect_lt(kernel_cache_store(inner, &key, "hello"), 0);
-	snprintf(inner, sizeof(inner), "%s/file/b", folder);
-	char path[80];
-	snprintf(path, sizeof(path), "%s/file", folder);
-	int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
-	fd_close(&fd);
-	cr_expect_eq(kernel_cache_store(inner, &key, "hello"), -ENOTDIR);
-}
-
 /* What is in the cache is what is booted, which shows that it was looked at. */
-Test(kernel_cache, boot_takes_it_from_there)
+static void spoil(const char *name)
+{
+	shell("cd cache && printf KEPT | dd of=%s bs=1 seek=%u conv=notrunc status=none", name,
+		ELF_TEXT_AT);
+}
+
+Test(unpack, boot_takes_it_from_the_cache, .init = folder_enter, .fini = folder_leave)
 {
 	uint8_t elf[ELF_SIZE], packed[PACKED_MAX], image[BZ_SETUP + PACKED_MAX], text[4];
-	char message[256], path[160];
+	char message[256];
 	struct boot_entry entry;
 	struct gmem *mem = ram_new(64 * MIB);
 	elf_make(elf, false);
 	size_t n = pack_lz4(elf, sizeof(elf), packed), size = bz_with(image, packed, n);
-	cr_assert_eq(load(mem, image, size, BOOT_UNPACK_AUTO, inner, &entry, message), 0);
+	cr_assert_eq(load(mem, image, size, BOOT_UNPACK_AUTO, "cache", &entry, message), 0);
 	struct kernel_key key = kernel_key(packed, n, ELF_SIZE);
-	path_of(&key, path);
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	cr_assert_geq(fd, 0, "it is not in the cache");
-	cr_assert_eq(pwrite(fd, "KEPT", 4, ELF_TEXT_AT), 4);
-	fd_close(&fd);
-	cr_assert_eq(load(mem, image, size, BOOT_UNPACK_AUTO, inner, &entry, message), 0);
+	spoil(key.name);
+	cr_assert_eq(load(mem, image, size, BOOT_UNPACK_AUTO, "cache", &entry, message), 0);
 	gmem_read(mem, ELF_TEXT, text, sizeof(text));
 	cr_expect_arr_eq(text, "KEPT", 4);
+	gmem_free(mem);
+}
+
+/* With a memo the payload is not read: it may as well be another kernel's. */
+Test(unpack, boot_takes_what_the_memo_says, .init = folder_enter, .fini = folder_leave)
+{
+	uint8_t elf[ELF_SIZE], packed[PACKED_MAX], image[BZ_SETUP + PACKED_MAX], text[4];
+	char message[256];
+	struct boot_entry entry;
+	struct gmem *mem = ram_new(64 * MIB);
+	struct boot_file file = { .path = (char *)(uintptr_t) "kernel" };
+	struct boot_source src = { .kernel = &file, .kernel_cache = "cache", .cmdline = "" };
+	elf_make(elf, false);
+	store_le32(elf + ELF_TEXT_AT, 0x4f4d454d); /* "MEMO" */
+	struct kernel_key key = kernel_key("another", 7, ELF_SIZE);
+	cr_assert_eq(kernel_cache_store("cache", &key, elf, 0), 0);
+	size_t n = pack_zstd(elf, sizeof(elf), packed), size = bz_with(image, packed, n);
+	image[BZ_SETUP + 0x300] = 0; /* nothing that could be unpacked */
+	put_file("kernel", image, size, 0600);
+	int fd = open("kernel", O_RDONLY | O_CLOEXEC);
+	const struct timespec now = { INT32_MAX, 0 };
+	const struct kernel_origin origin = kernel_origin(fd, &now);
+	fd_close(&fd);
+	kernel_cache_remember("cache", &origin, &key);
+	cr_assert_eq(boot_source(mem, src, &entry, message), 0, "%s", message);
+	gmem_read(mem, ELF_TEXT, text, sizeof(text));
+	cr_expect_arr_eq(text, "MEMO", 4);
+	cr_expect_eq(entry.ip, ELF_TEXT + 0x10);
+	/* and the header is still looked at */
+	shell("truncate -s 3000 kernel");
+	cr_expect_eq(boot_source(mem, src, &entry, message), -EINVAL);
 	gmem_free(mem);
 }
