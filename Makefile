@@ -131,7 +131,7 @@ example_guest_bin := $(example_guest_src:examples/%.c=$(BUILD)/examples/%)
 man_page := $(patsubst man/%.scd,$(BUILD)/man/%,$(sort $(wildcard man/*.scd)))
 embed_test_bin := $(embed_test_src:%.c=$(BUILD)/%)
 guest_elf := $(guest_src:tests/guest/%.c=$(BUILD)/tests/guest/%.elf)
-guest32_elf := $(patsubst %,$(BUILD)/tests/guest/multiboot-%.elf,elf32 elf64 flat)
+guest32_elf := $(patsubst %,$(BUILD)/tests/guest/%.elf,multiboot-elf32 multiboot-elf64 multiboot-flat pvh-elf32)
 
 ifeq ($(V),1)
 Q :=
@@ -300,24 +300,28 @@ $(BUILD)/firmware/probe.stripped: $(BUILD)/firmware/probe.elf
 $(BUILD)/tests/guest/%.elf: $(BUILD)/fw/tests/guest/%.o $(fw_lib_obj) firmware/guest.ld
 	$(fw_link)
 
-# A multiboot kernel of 32 bits; in the form that some are built in, as an ELF file of 64; and as no ELF file at all.
+# A multiboot kernel of 32 bits; with a PVH note, too; in the form that some are built in, as an ELF file of 64; and as no ELF file at all.
 guest32_src := tests/guest32/multiboot.c firmware/serial.c tests/guest32/start.S
+guest32_dep := $(guest32_src) tests/guest32/guest32.h tests/guest32/guest.ld include/abi/layout.h firmware/serial.h firmware/io.h
 FW32_CFLAGS := $(filter-out -mcmodel=small -mno-red-zone,$(FW_CFLAGS)) -m32 -Wno-int-to-pointer-cast
 
 define fw32_link
 	$(say) LINK $@
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(FW32_CFLAGS) $(1) -nostdlib -static -Wl,-T,tests/guest32/guest.ld -Wl,--build-id=none -Wl,-z,noexecstack \
-		-Wl,--no-warn-rwx-segments -o $@ $(guest32_src)
+		-Wl,--no-warn-rwx-segments -o $@ $(guest32_src) $(2)
 endef
 
-$(BUILD)/tests/guest/multiboot-elf32.elf: $(guest32_src) tests/guest32/guest.ld include/abi/layout.h firmware/serial.h firmware/io.h
+$(BUILD)/tests/guest/multiboot-elf32.elf: $(guest32_dep)
 	$(call fw32_link,)
 
 $(BUILD)/tests/guest/multiboot-elf64.elf: $(BUILD)/tests/guest/multiboot-elf32.elf
 	$(Q)$(OBJCOPY) -O elf64-x86-64 $< $@
 
-$(BUILD)/tests/guest/multiboot-flat.elf: $(guest32_src) tests/guest32/guest.ld include/abi/layout.h firmware/serial.h firmware/io.h
+$(BUILD)/tests/guest/pvh-elf32.elf: $(guest32_dep) tests/guest32/pvh.c
+	$(call fw32_link,-DPVH,tests/guest32/pvh.c)
+
+$(BUILD)/tests/guest/multiboot-flat.elf: $(guest32_dep)
 	$(call fw32_link,-DADDRESSES)
 	$(Q)$(OBJCOPY) -O binary $@
 

@@ -234,22 +234,39 @@ static void two_modules(struct lacuna_config *c)
 	}
 }
 
+static void one_module(struct lacuna_config *c)
+{
+	char path[256];
+	guest_path(modules[0], path, sizeof(path));
+	cr_assert_eq(lacuna_config_set(c, "initrd", path, NULL), 0);
+}
+
 /* The guest has added up the bytes that it was given. */
+static void expect_module(const struct outcome *o, unsigned i, bool named)
+{
+	char path[256], name[64] = "", wanted[300];
+	unsigned size = 0, sum = 0;
+	guest_path(modules[i], path, sizeof(path));
+	FILE *f = fopen(path, "r");
+	cr_assert_not_null(f);
+	for (int c; (c = getc(f)) != EOF; size++)
+		sum += (unsigned)c;
+	fclose(f);
+	if (named)
+		snprintf(name, sizeof(name), "'%s.elf' ", modules[i]);
+	snprintf(wanted, sizeof(wanted), "module %ssize %u sum %u\n", name, size, sum);
+	cr_expect(strstr(o->output, wanted), "no %s in %s", wanted, o->output);
+}
+
 static void modules_are_whole(const struct outcome *o)
 {
-	for (unsigned i = 0; i < 2; i++) {
-		char path[256], wanted[300];
-		unsigned size = 0, sum = 0;
-		guest_path(modules[i], path, sizeof(path));
-		FILE *f = fopen(path, "r");
-		cr_assert_not_null(f);
-		for (int c; (c = getc(f)) != EOF; size++)
-			sum += (unsigned)c;
-		fclose(f);
-		snprintf(wanted, sizeof(wanted), "module '%s.elf' size %u sum %u\n", modules[i],
-			size, sum);
-		cr_expect(strstr(o->output, wanted), "no %s in %s", wanted, o->output);
-	}
+	for (unsigned i = 0; i < 2; i++)
+		expect_module(o, i, true);
+}
+
+static void module_is_whole(const struct outcome *o)
+{
+	expect_module(o, 0, false);
 }
 
 #define MULTIBOOT_SAYS "multiboot from lacuna\nlower 639 upper 64512\n"
@@ -263,6 +280,19 @@ GUEST(multiboot_modules, "multiboot-elf32", "code=1", .memory = "64M", .code = 1
 	.configure = two_modules, .check = modules_are_whole)
 GUEST(multiboot_high_memory, "multiboot-elf32", "", .memory = "5G",
 	.output = "lower 639 upper 3144704\n")
+
+/* As a payload of kvm-unit-tests is given its own name, and ends: a number as it is. */
+GUEST(multiboot_name_first, "multiboot-elf32", "guest.flat code=3 -smp", .memory = "64M", .code = 3,
+	.output = "command line 'guest.flat code=3 -smp'\n")
+
+/* --- the same kernel with a PVH note, which goes before its multiboot header --- */
+
+#define PVH_SAYS "PVH version 1\nupper 64512\n"
+GUEST(pvh, "pvh-elf32", "a  b code=7", .memory = "64M", .code = 7,
+	.output = PVH_SAYS "command line 'a  b code=7'\nend\n")
+GUEST(pvh_module, "pvh-elf32", "code=1", .memory = "64M", .code = 1, .configure = one_module,
+	.check = module_is_whole)
+GUEST(pvh_high_memory, "pvh-elf32", "", .memory = "5G", .output = "upper 3144704\n")
 
 /* --- virtio --- */
 

@@ -6,10 +6,10 @@
  * 32-bit code, so of firmware/ it has only what needs no 64 bits.
  */
 #include <abi/layout.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "guest32.h"
 #include "io.h"
 #include "serial.h"
 
@@ -21,8 +21,6 @@
 #define CR0_PG      (1u << 31)
 #define MIB         0x100000u
 #define INFO_WANTED 0x24du /* memory sizes, command line, modules, memory map, loader's name */
-
-enum { FAIL_MAGIC = 200, FAIL_STATE, FAIL_FLAGS, FAIL_MEMMAP, FAIL_MODULE };
 
 struct information { /* 3.3 */
 	uint32_t flags, mem_lower, mem_upper, boot_device, cmdline, mods_count, mods_addr, syms[4],
@@ -43,7 +41,7 @@ static volatile uint32_t line20; /* in an even MiB */
 
 _Noreturn void start(uint32_t magic, const struct information *info, uint32_t eflags);
 
-static _Noreturn void end(uint32_t code)
+_Noreturn void end(uint32_t code)
 {
 	serial_drain();
 	out32(LAYOUT_PORT_EXIT_CODE, code);
@@ -51,13 +49,13 @@ static _Noreturn void end(uint32_t code)
 		__asm__ volatile("hlt");
 }
 
-static void put(const char *s)
+void put(const char *s)
 {
 	for (; *s; s++)
 		serial_put(*s);
 }
 
-static void put_number(uint32_t n)
+void put_number(uint32_t n)
 {
 	char digits[11], *p = digits + sizeof(digits) - 1;
 	*p = '\0';
@@ -67,7 +65,14 @@ static void put_number(uint32_t n)
 	put(p);
 }
 
-static _Noreturn void fail(uint32_t code, const char *what)
+void put_cmdline(const char *cmdline)
+{
+	put("\ncommand line '");
+	put(cmdline);
+	put("'\n");
+}
+
+_Noreturn void fail(uint32_t code, const char *what)
 {
 	put("FAILED: ");
 	put(what);
@@ -75,7 +80,7 @@ static _Noreturn void fail(uint32_t code, const char *what)
 	end(code);
 }
 
-static const void *at(uint32_t address)
+const void *at(uint64_t address)
 {
 	return (const void *)(uintptr_t)address;
 }
@@ -89,7 +94,7 @@ static bool a20_is_open(void)
 	return !line20 && *other == 1;
 }
 
-static bool state_is_right(uint32_t eflags)
+bool state_is_right(uint32_t eflags)
 {
 	uint32_t cr0, cs, ds, ss;
 	__asm__ volatile("mov %%cr0, %0; mov %%cs, %1; mov %%ds, %2; mov %%ss, %3"
@@ -136,7 +141,7 @@ static void put_modules(const struct information *info)
 	}
 }
 
-static uint32_t code_of(const char *cmdline)
+uint32_t code_of(const char *cmdline)
 {
 	uint32_t code = 0;
 	for (const char *p = cmdline; *p; p++)
@@ -163,9 +168,7 @@ void start(uint32_t magic, const struct information *info, uint32_t eflags)
 	put_number(info->mem_lower);
 	put(" upper ");
 	put_number(info->mem_upper);
-	put("\ncommand line '");
-	put(at(info->cmdline));
-	put("'\n");
+	put_cmdline(at(info->cmdline));
 	put_modules(info);
 	put("end\n");
 	end(code_of(at(info->cmdline)));

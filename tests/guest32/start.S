@@ -27,6 +27,25 @@ _start:
 1:	hlt
 	jmp	1b
 
+#ifdef PVH
+/* Xen, public/elfnote.h: where a kernel is entered by PVH, before any other way in. */
+#define XEN_ELFNOTE_PHYS32_ENTRY 18
+
+start_by_pvh:
+	mov	$stack_top, %esp
+	pushf
+	push	%ebx
+	call	start_pvh
+1:	hlt
+	jmp	1b
+
+	.section .note.Xen, "a", @note
+	.balign 4
+	.long	4, 4, XEN_ELFNOTE_PHYS32_ENTRY
+	.asciz	"Xen"
+	.long	start_by_pvh
+#endif
+
 	.bss
 	.balign 16
 	.skip	8192
