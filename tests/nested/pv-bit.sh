@@ -8,6 +8,9 @@ flavour=small
 guest_files cpuid
 marked_disk
 devices=(--disk "path=$disk" --rng)
+counts=pv-bit
+guest_version=$(basename "$(dirname "$(dirname "$kernel")")")
+. "$top/tests/baseline/lib.sh"
 
 # Type 1 costs a hundred exits and more, for the three functions here. Less than 15 are what a kernel does before it has settled.
 run() { # KERNEL NAME OPTION...: boots; sets $mechanism, as the exits tell it
@@ -35,6 +38,7 @@ row() { # TABLES HALF CONFIG BIT: boots one combination; its line of the table, 
 	jq -r --arg t "$1" --arg k "$2" --arg c "$3" --arg b "$4" --arg m "$mechanism" '.exits as $e | $e.pci_config as $p |
 		"# \($t)  \($k)  config=\($c)  \($b)  \($m)  \($p.type1_read)  \($p.type1_write)  \($p.ecam_write)  \($e.total)"' \
 		"$stats"
+	note_rest "$1.$2.$3.$4" "$stats"
 	[ "$4" = 31 ] || features=0x00000000
 	[ "$3" != ecam ] || want=window
 	[ "$1" != fdt ] || end=reset
@@ -57,6 +61,9 @@ for tables in acpi fdt; do
 			done
 		done
 	done
+done
+for tables in acpi fdt; do
+	gate "$tables: exits of each combination are the baseline's" $tables
 done
 config_exits='.exits.pci_config | .type1_read + .type1_write + .ecam_read + .ecam_write'
 ecam=$(jq "$config_exits" "$tmp/acpi-patched-ecam-31.json") both=$(jq "$config_exits" "$tmp/acpi-patched-both-31.json")
