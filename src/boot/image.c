@@ -114,13 +114,13 @@ int image_load_sparse(const struct image *image, uint64_t offset, size_t len,
 			break;
 		uint64_t from = min_u64((uint64_t)data, end), to = min_u64((uint64_t)hole, end);
 		gpa += from - offset;
-		int rc = image_load(image, from, to - from, mem, gpa, err);
+		int rc = from == to ? 0 : image_load(image, from, to - from, mem, gpa, err);
 		if (rc < 0)
 			return rc;
 		gpa += to - from;
 		offset = to;
 	}
-	return image_load(image, offset, end - offset, mem, gpa, err);
+	return offset == end ? 0 : image_load(image, offset, end - offset, mem, gpa, err);
 }
 
 struct signature {

@@ -20,10 +20,9 @@ struct kernel {
 	bool bzimage;
 	bool packed;       /* unpacks itself: what it is made of is not to be seen in RAM yet */
 	bool is_linux;     /* it is to be seen, and it is Linux */
-	bool traits_known; /* @traits are all it has (boot/traits.h), else they are to be looked for
-			    */
-	unsigned traits;
-	bool multiboot; /* BOOT_MODE_PROT32 only: entered as multiboot says, not by PVH */
+	bool traits_known; /* else they are to be looked for */
+	unsigned traits;   /* boot/traits.h */
+	bool multiboot;    /* BOOT_MODE_PROT32 only: entered as multiboot says, not by PVH */
 	gpa_t entry;
 	gpa_t end; /* the kernel needs all RAM from LAYOUT_KERNEL to here before it knows of the
 		      initrd */

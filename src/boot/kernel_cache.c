@@ -37,6 +37,10 @@
  * system is coarser than FAT's. */
 #define SETTLED 2
 
+/* Of a packed kernel, at each end; its set-up code has less. And how much of their SHA-256. */
+#define ENDS_SIZE   ((size_t)16 * KIB)
+#define MEMO_DIGEST 16
+
 #define HOLE (64 * KIB)
 
 /* What follows a kernel in its file; the number is another when the fields mean something else, or
@@ -50,16 +54,22 @@ struct record {
 static_assert(sizeof(struct record) == 24, "no padding goes to files");
 static const uint8_t record_magic[8] = { 'l', 'a', 'c', 'u', 'n', 'a', 0, 1 };
 
+/* The first @size bytes of it, in hexadecimal, and a NUL. */
+static void print_digest(struct sha256_ctx *ctx, size_t size, char *ret)
+{
+	uint8_t digest[SHA256_DIGEST_SIZE];
+	sha256_digest(ctx, size, digest);
+	for (size_t i = 0; i < size; i++)
+		snprintf(ret + 2 * i, 3, "%02x", digest[i]);
+}
+
 struct kernel_key kernel_key(const void *packed, size_t packed_size, uint64_t size)
 {
 	struct kernel_key key = { .name = PREFIX, .size = size };
-	uint8_t digest[SHA256_DIGEST_SIZE];
 	struct sha256_ctx ctx;
 	sha256_init(&ctx);
 	sha256_update(&ctx, packed_size, packed);
-	sha256_digest(&ctx, sizeof(digest), digest);
-	for (size_t i = 0; i < sizeof(digest); i++)
-		snprintf(key.name + PREFIX_SIZE + 2 * i, 3, "%02x", digest[i]);
+	print_digest(&ctx, SHA256_DIGEST_SIZE, key.name + PREFIX_SIZE);
 	return key;
 }
 
@@ -87,8 +97,9 @@ static bool is_key(const char *name)
 
 static bool is_memo(const char *name)
 {
-	const size_t prefix = sizeof(MEMO) - 1;
-	return !strncmp(name, MEMO, prefix) && !name[prefix + strspn(name + prefix, DIGITS "-")];
+	const size_t prefix = sizeof(MEMO) - 1, len = strlen(name);
+	return len > prefix && len < KERNEL_MEMO_SIZE && !strncmp(name, MEMO, prefix) &&
+	       !name[prefix + strspn(name + prefix, DIGITS "-")];
 }
 
 /* Whether the file ends as one of ours does. */
@@ -165,8 +176,17 @@ static int write_all(int fd, const void *data, uint64_t size)
 	return 0;
 }
 
-/* How many files there are whose names @is_one knows, and which was not used for longest. */
-static unsigned find_oldest(DIR *dir, bool (*is_one)(const char *name), char ret_name[NAME_MAX + 1])
+/* What there may be only so many of. */
+struct kept {
+	bool (*is_one)(const char *name);
+	mode_t type;
+	unsigned max;
+};
+static const struct kept kernels = { is_key, S_IFREG, KERNEL_CACHE_MAX };
+static const struct kept memos = { is_memo, S_IFLNK, KERNEL_MEMO_MAX };
+
+/* How many there are, and which was not used for longest. */
+static unsigned find_oldest(DIR *dir, const struct kept *kept, char ret_name[KERNEL_MEMO_SIZE])
 {
 	struct timespec oldest = { 0 };
 	unsigned count = 0;
@@ -177,7 +197,7 @@ static unsigned find_oldest(DIR *dir, bool (*is_one)(const char *name), char ret
 		if (!strncmp(e->d_name, PARTIAL, strlen(PARTIAL)) &&
 			st.st_mtim.tv_sec < time(NULL) - PARTIAL_LIFE)
 			unlinkat(dirfd(dir), e->d_name, 0);
-		if (!is_one(e->d_name))
+		if ((st.st_mode & S_IFMT) != kept->type || !kept->is_one(e->d_name))
 			continue;
 		if (!count++ || st.st_mtim.tv_sec < oldest.tv_sec ||
 			(st.st_mtim.tv_sec == oldest.tv_sec &&
@@ -189,14 +209,14 @@ static unsigned find_oldest(DIR *dir, bool (*is_one)(const char *name), char ret
 	return count;
 }
 
-static void prune(int folder, bool (*is_one)(const char *name), unsigned max)
+static void prune(int folder, const struct kept *kept)
 {
-	char name[NAME_MAX + 1];
+	char name[KERNEL_MEMO_SIZE];
 	AUTO_CLOSE int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	if (dir)
 		(void)TAKE_FD(fd);
-	while (dir && find_oldest(dir, is_one, name) > max) {
+	while (dir && find_oldest(dir, kept, name) > kept->max) {
 		if (unlinkat(dirfd(dir), name, 0) < 0)
 			break;
 		rewinddir(dir);
@@ -268,24 +288,44 @@ int kernel_cache_store(
 		return -EIO;
 	rc = finish(dir, partial, key->name, write_kernel(dir, partial, key, data, traits));
 	if (rc == 0)
-		prune(dir, is_key, KERNEL_CACHE_MAX);
+		prune(dir, &kernels);
 	return rc;
 }
 
 /* --- memos --- */
 
+/*
+ * What two builds differ in, however like their files are: the set-up code, which has the version
+ * and when it was built, and the end. Times alone would not do: images of file systems, servers and
+ * tmpfs with its mappings can give another content the same ones.
+ */
+static bool digest_ends(int fd, uint64_t size, char *ret)
+{
+	uint8_t buf[ENDS_SIZE];
+	struct sha256_ctx ctx;
+	const uint64_t at[] = { 0, size < sizeof(buf) ? 0 : size - sizeof(buf) };
+	sha256_init(&ctx);
+	for (unsigned i = 0; i < ARRAY_SIZE(at); i++) {
+		ssize_t n = pread(fd, buf, sizeof(buf), (off_t)at[i]);
+		if (n < 0)
+			return false;
+		sha256_update(&ctx, (size_t)n, buf);
+	}
+	print_digest(&ctx, MEMO_DIGEST, ret);
+	return true;
+}
+
 struct kernel_origin kernel_origin(int fd, const struct timespec *now)
 {
 	struct kernel_origin o = { .settled = false };
+	char ends[2 * MEMO_DIGEST + 1];
 	struct stat st;
-	if (fd < 0 || fstat(fd, &st) < 0)
+	if (fd < 0 || fstat(fd, &st) < 0 || !digest_ends(fd, (uint64_t)st.st_size, ends))
 		return o;
-	/* Whoever changes a file can set its mtime back, but not its ctime. Only what is stored
-	 * through a mapping shows in neither until the kernel writes it back. */
-	snprintf(o.memo, sizeof(o.memo), MEMO "%jx-%jx-%jx-%jx-%lx-%jx-%lx", (uintmax_t)st.st_dev,
-		(uintmax_t)st.st_ino, (uintmax_t)st.st_size, (uintmax_t)st.st_mtim.tv_sec,
-		(unsigned long)st.st_mtim.tv_nsec, (uintmax_t)st.st_ctim.tv_sec,
-		(unsigned long)st.st_ctim.tv_nsec);
+	snprintf(o.memo, sizeof(o.memo), MEMO "%jx-%jx-%jx-%jx-%lx-%jx-%lx-%s",
+		(uintmax_t)st.st_dev, (uintmax_t)st.st_ino, (uintmax_t)st.st_size,
+		(uintmax_t)st.st_mtim.tv_sec, (unsigned long)st.st_mtim.tv_nsec,
+		(uintmax_t)st.st_ctim.tv_sec, (unsigned long)st.st_ctim.tv_nsec, ends);
 	o.settled = st.st_ctim.tv_sec < now->tv_sec - SETTLED;
 	return o;
 }
@@ -323,5 +363,5 @@ void kernel_cache_remember(
 		return;
 	int rc = symlinkat(key->name, dir, partial) < 0 ? -errno : 0;
 	if (finish(dir, partial, origin->memo, rc) == 0)
-		prune(dir, is_memo, KERNEL_MEMO_MAX);
+		prune(dir, &memos);
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A folder of unpacked kernels, each in a file that is named after the SHA-256 of what it was
- * unpacked from, and of memos, which tell by a kernel file's place, size and times which of them is
- * its own, so that it need not be read; other files in it are left alone. What is in it is taken
- * for what it says, so folder and files must be the user's own and nobody else's to write to. Any
- * number of processes may use one folder; the least recently used go when there are more than
- * KERNEL_CACHE_MAX kernels or KERNEL_MEMO_MAX memos.
+ * unpacked from, and of memos, which tell by a kernel file's place, size, times and both ends which
+ * of them is its own, so that no more of it need be read; other files in it are left alone. What is
+ * in it is taken for what it says, so folder and files must be the user's own and nobody else's to
+ * write to. Any number of processes may use one folder; the least recently used go when there are
+ * more than KERNEL_CACHE_MAX kernels or KERNEL_MEMO_MAX memos.
  */
 #ifndef BOOT_KERNEL_CACHE_H
 #define BOOT_KERNEL_CACHE_H
@@ -18,6 +18,7 @@
 
 #define KERNEL_CACHE_MAX 8
 #define KERNEL_MEMO_MAX  16
+#define KERNEL_MEMO_SIZE 192 /* of its name */
 #define KERNEL_KEY_SIZE  (sizeof("lacuna-") + 64)
 
 struct kernel_key {
@@ -43,8 +44,8 @@ int kernel_cache_store(
 
 /* A packed kernel's file as it is before it is read. */
 struct kernel_origin {
-	char memo[128]; /* the name of its memo; "": it can have none */
-	bool settled;   /* a change from now on will give it other times */
+	char memo[KERNEL_MEMO_SIZE]; /* the name of its memo; "": it can have none */
+	bool settled;                /* a change from now on will give it other times */
 };
 
 /* Looks at @fd, -1 for none, at the time @now. */

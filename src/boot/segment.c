@@ -34,10 +34,12 @@ int segments_load(const struct segment *s, unsigned count, const struct image *i
 	const struct gmem *mem, struct lacuna_error **err)
 {
 	int rc = 0;
-	/* .bss: RAM need not be fresh, the VM may have been reset. All of it first, or a huge page
-	 * that two segments share would be split. */
-	for (unsigned i = 0; i < count; i++)
-		gmem_clear(mem, s[i].gpa, s[i].size);
+	/* What is not copied: .bss, and the holes of a sparse file, wherever they are. All of it
+	 * first, or a huge page that two segments share would be split. */
+	for (unsigned i = 0; i < count; i++) {
+		uint64_t copied = image->sparse ? 0 : s[i].file_size;
+		gmem_clear(mem, s[i].gpa + copied, s[i].size - copied);
+	}
 	for (unsigned i = 0; i < count; i++)
 		gmem_prepare(mem, s[i].gpa, s[i].size);
 	for (unsigned i = 0; rc == 0 && i < count; i++)

@@ -52,6 +52,7 @@ static int read_payload(const struct image *bzimage, uint64_t offset, uint64_t s
 struct unpacked {
 	struct image image;
 	unsigned traits;
+	bool traits_known;
 };
 
 static int unpack_payload(const struct payload *p, struct unpacked *ret, struct lacuna_error **err)
@@ -66,7 +67,6 @@ static int unpack_payload(const struct payload *p, struct unpacked *ret, struct 
 		return rc;
 	}
 	ret->image = (struct image){ .fd = -1, .data = map, .size = p->unpacked_size };
-	ret->traits = traits_find(map, p->unpacked_size, TRAITS);
 	return 0;
 }
 
@@ -74,6 +74,7 @@ static void take_kept(const struct kept_kernel *kept, struct unpacked *ret)
 {
 	ret->image = (struct image){ .fd = kept->fd, .size = kept->size, .sparse = true };
 	ret->traits = kept->traits;
+	ret->traits_known = true;
 }
 
 /* From the cache if it is there; else unpacked, and put there. */
@@ -97,6 +98,8 @@ static int unpack_or_find(const struct payload *p, const struct kernel_origin *o
 	int rc = unpack_payload(p, ret, err);
 	if (rc < 0)
 		return rc;
+	ret->traits = traits_find(ret->image.data, p->unpacked_size, TRAITS);
+	ret->traits_known = true;
 	rc = kernel_cache_store(o->cache, &key, ret->image.data, ret->traits);
 	if (rc == 0)
 		kernel_cache_remember(o->cache, origin, &key);
@@ -139,7 +142,7 @@ static int open_unpacked(const struct image *bzimage, const struct unpack_option
 	if (rc < 0)
 		return rc;
 	clock_gettime(CLOCK_REALTIME, &now);
-	const struct kernel_origin origin = kernel_origin(bzimage->fd, &now);
+	const struct kernel_origin origin = kernel_origin(o->cache ? bzimage->fd : -1, &now);
 	if (o->cache && kernel_cache_recall(o->cache, &origin, &kept) == 0) {
 		take_kept(&kept, ret);
 		return check_fits(kept.size, mem, err);
@@ -166,8 +169,9 @@ static int load_unpacked(const struct unpacked *u, const struct gmem *mem, struc
 	int rc = elf_load(&u->image, &(struct elf_options){ .pvh = PVH_NEVER }, mem, ret, err);
 	if (rc < 0)
 		return rc;
-	ret->bzimage = ret->is_linux = ret->traits_known = true;
+	ret->bzimage = ret->is_linux = true;
 	ret->traits = u->traits;
+	ret->traits_known = u->traits_known;
 	return 0;
 }
 

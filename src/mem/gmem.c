@@ -19,10 +19,10 @@
 #define PAGE     4096u
 #define HUGEPAGE (2 * MIB)
 
-/* What making a huge page may take, some ten times the clearing of one, and all of them beyond
- * that. */
-#define HUGEPAGE_NS       5000000
-#define HUGEPAGE_PATIENCE 50000000
+/* Huge pages made by one call, for each of which every CPU of the host is asked for what it holds
+ * back, and what one may take, some ten times the clearing of it. */
+#define HUGEPAGE_BATCH (8 * HUGEPAGE)
+#define HUGEPAGE_NS    5000000
 
 #ifndef MADV_COLLAPSE /* Linux 6.1 */
 #define MADV_COLLAPSE 25
@@ -38,25 +38,17 @@ unsigned gmem_split(uint64_t size, struct gmem_region ret_region[2])
 	return 2;
 }
 
-/* At a multiple of HUGEPAGE, without which no page can be huge. */
+/* At a multiple of HUGEPAGE, without which no page can be huge, unless another thread has mapped
+ * something there meanwhile: it is only asked for. */
 static void *map_aligned(uint64_t size, int flags, int fd)
 {
 	uint8_t *room = mmap(NULL, size + HUGEPAGE, PROT_NONE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (room == MAP_FAILED)
 		return MAP_FAILED;
-	uint8_t *at = room + (-(uintptr_t)room & (HUGEPAGE - 1));
-	uint8_t *map = mmap(at, size, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd, 0);
-	if (map == MAP_FAILED) {
-		int saved = errno;
-		munmap(room, size + HUGEPAGE);
-		errno = saved;
-		return MAP_FAILED;
-	}
-	if (at > room)
-		munmap(room, (size_t)(at - room));
-	munmap(at + size, HUGEPAGE - (size_t)(at - room));
-	return map;
+	munmap(room, size + HUGEPAGE);
+	return mmap(room + (-(uintptr_t)room & (HUGEPAGE - 1)), size, PROT_READ | PROT_WRITE, flags,
+		fd, 0);
 }
 
 int gmem_new(uint64_t size, bool hugepages, struct gmem **ret, struct lacuna_error **err)
@@ -170,18 +162,28 @@ static int64_t now_ns(void)
 	return t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-/* The first and last piece may begin before the range and end after it. Where the host has to make
- * room for them first, that soon takes longer than it saves. */
+/* False: it took so long that the next ones would take longer than they save, as where the host has
+ * to make room for them first; or there are none. */
+static bool make_some_huge(uint8_t *at, uint64_t len)
+{
+	int64_t begin = now_ns();
+	for (uint64_t i = 0; i < len; i += HUGEPAGE) {
+		volatile uint8_t *p = at + i;
+		*p = *p; /* of a piece without any page none would be made */
+	}
+	return madvise(at, len, MADV_COLLAPSE) == 0 &&
+	       now_ns() - begin < (int64_t)(len / HUGEPAGE) * HUGEPAGE_NS;
+}
+
+/* The first and last piece may begin before the range and end after it. */
 static void make_huge(const struct gmem_region *r, gpa_t gpa, uint64_t len)
 {
 	uint64_t from = align_down(gpa - r->gpa, HUGEPAGE);
 	uint64_t to =
 		min_u64(align_up(gpa - r->gpa + len, HUGEPAGE), align_down(r->size, HUGEPAGE));
-	int64_t until = now_ns() + HUGEPAGE_PATIENCE;
-	for (; from < to && now_ns() < until; from += HUGEPAGE, until += HUGEPAGE_NS) {
-		volatile uint8_t *p = r->hva + from;
-		*p = *p; /* of a piece without any page none would be made */
-		if (madvise(r->hva + from, HUGEPAGE, MADV_COLLAPSE) < 0)
+	for (uint64_t n; from < to; from += n) {
+		n = min_u64(to - from, HUGEPAGE_BATCH);
+		if (!make_some_huge(r->hva + from, n))
 			break;
 	}
 }

@@ -87,7 +87,8 @@ void gmem_clear(const struct gmem *m, gpa_t gpa, uint64_t len);
 /*
  * [gpa, gpa+len) is about to be filled: where it is large, the host's pages under it become huge
  * ones (2 MiB) if the host has them at hand, for one fault instead of 512, of the host and of the
- * guest.
+ * guest. As MADV_COLLAPSE does, it heeds PR_SET_THP_DISABLE, but not the host's settings of
+ * transparent huge pages.
  */
 void gmem_prepare(const struct gmem *m, gpa_t gpa, uint64_t len);
 

@@ -13,6 +13,7 @@
 
 #include "pci/ones.h"
 #include "pci_fixture.h"
+#include "smaps.h"
 
 #define PAGE      4096u
 #define DEVS      12
@@ -344,27 +345,6 @@ Test(ecam, small_pages)
 		cr_expect_arr_eq(page_of(w, page), ones, PAGE, "page 0x%x", page);
 	ecam_window_free(w, fx.host);
 	fixture_done(&fx);
-}
-
-/* KiB of the mapping at @at that page tables map by huge pages (proc.rst, smaps). */
-static unsigned long huge_kib(const void *at)
-{
-	static const char field[] = "ShmemPmdMapped:";
-	char line[512];
-	unsigned long kib = 0;
-	bool inside = false;
-	FILE *f = fopen("/proc/self/smaps", "re");
-	cr_assert_not_null(f);
-	while (fgets(line, sizeof(line), f)) {
-		char *end;
-		unsigned long low = strtoul(line, &end, 16);
-		if (*end == '-')
-			inside = low == (uintptr_t)at;
-		else if (inside && !strncmp(line, field, strlen(field)))
-			kib = strtoul(line + strlen(field), NULL, 10);
-	}
-	fclose(f);
-	return kib;
 }
 
 /* Where it says so, the chunk with functions is a huge page in the mapping that KVM looks at. */

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "machine/devmem.h"
+#include "smaps.h"
 #include "util/err.h"
 #include "virtio_guest.h"
 
@@ -207,6 +208,16 @@ ParameterizedTest(struct clear_case *c, gmem_file, clears)
 		gmem_prepare(mem, c->at, c->len);
 		expect_cleared(c);
 	}
+}
+
+/* Where the host makes one when it is asked, RAM has them. */
+Test(gmem_file, huge_pages_for_what_is_large)
+{
+	gmem_prepare(mem, 4096, 2 * MIB - 4096);
+	cr_expect_eq(huge_kib(mem->map), 0, "too little to be worth one");
+	gmem_prepare(mem, 4096, 4 * MIB);
+	if (!huge_kib(mem->map))
+		cr_expect_lt(madvise(mem->map, 2 * MIB, 25 /* MADV_COLLAPSE */), 0);
 }
 
 /* --- queues of which parts are in a file --- */
