@@ -151,9 +151,12 @@ static void add_figures(json_t *document, const struct io_results *r)
 			io_workload_names[w]);
 		result_figure(document, name, count_ratio(r, w, IO_RETURNS), "times", false, 1.0);
 	}
+	const struct io_guest *lacuna = &r->guest[IO_LACUNA];
 	if (r->idle && list_has(r->monitors, IO_LACUNA))
 		result_figure(document, "CPU time of lacuna at rest",
-			series_estimate(&r->guest[IO_LACUNA].idle_percent), "%", false, 0.1);
+			lacuna->failed ? estimate_exact(NAN)
+				       : series_estimate(&lacuna->idle_percent),
+			"%", false, 0.1);
 }
 
 void io_rows_add(json_t *document, const struct io_results *r)

@@ -272,7 +272,8 @@ static void add_row(json_t *document, const struct measured *m)
 	result_add(document, row);
 }
 
-/* How many times that of ten machines the cost of each is, where it is the most; round by round. */
+/* How many times that of ten machines the cost of each is, round by round, where it is the most; no
+ * other number of machines may be beyond the goal either, so the interval's end is the highest. */
 static struct estimate growth(const struct measured *m, size_t count, size_t series)
 {
 	const struct series *ten = NULL;
@@ -283,8 +284,12 @@ static struct estimate growth(const struct measured *m, size_t count, size_t ser
 	for (size_t i = 0; i < count && ten; i++) {
 		const struct series *s = (const struct series *)((const char *)&m[i] + series);
 		struct estimate ratio = series_ratio(s, ten);
-		if (m[i].vms > 10 && !m[i].failed && !(most.median > ratio.median))
+		if (m[i].vms <= 10 || m[i].failed)
+			continue;
+		double high = most.high > ratio.high ? most.high : ratio.high;
+		if (!(most.median > ratio.median))
 			most = ratio;
+		most.high = high;
 	}
 	return most;
 }

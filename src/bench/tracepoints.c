@@ -199,9 +199,13 @@ int tracepoints_clear(struct tracepoints *t, struct why *why)
 	return 0;
 }
 
-/* As in arm(): there need not be a new one. */
+/* As in arm(): there need not be a new one. To follow processes costs at each switch between
+ * threads, so that ends, too. */
 int tracepoints_stop(struct tracepoints *t, struct why *why)
 {
+	struct path pids = path_of(t, NULL, "set_event_pid");
+	if (put(&pids, "") < 0)
+		return why_set(why, "count everybody: %s", strerror(errno));
 	for (size_t i = 0; i < t->count; i++) {
 		struct path path = path_of(t, t->list[i].event, "trigger");
 		int rc = put(&path, "");

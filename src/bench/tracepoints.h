@@ -47,7 +47,8 @@ int tracepoints_follow(struct tracepoints *t, pid_t pid, struct why *why);
 /* Sets all counts to 0, and counts if it did not. As above. */
 int tracepoints_clear(struct tracepoints *t, struct why *why);
 
-/* Counts no more, and what was counted is gone: from now on it costs nothing. As above. */
+/* Counts no more, of nobody, and what was counted is gone: from now on it costs nothing. As above.
+ */
 int tracepoints_stop(struct tracepoints *t, struct why *why);
 
 /* Passes each entry of histogram @which on to @fn. Fails if there were more different keys than it

@@ -94,8 +94,10 @@ holds "rates: of the requests' size" '.rows[0].iops | .count == 3 and .min == 20
 holds "rates: of the other monitor" '.rows[3].iops.p50 == 62.5' "$result"
 holds "ratios: lacuna's to QEMU's, in pairs" '.rows[0].to_qemu == {"pairs": 3, "median": 2, "low": 2, "high": 2, "confidence": 0.75} and
 	(.rows[1] | has("to_qemu") | not)' "$result"
-holds "figures" '[.figures[] | [.name, .value, .interval.rounds, .verdict]] == [["randread-4k-qd1: rate to QEMU'"'"'s", 2, 3, "met"],
-	["read-128k-qd8: rate to QEMU'"'"'s", 2, 3, "met"], ["CPU time of lacuna at rest", .rows[8].cpu_percent, 6, "met"]]' "$result"
+holds "figures" '[.figures[:2][] | [.name, .value, .interval.rounds, .verdict]] == [["randread-4k-qd1: rate to QEMU'"'"'s", 2, 3, "met"],
+	["read-128k-qd8: rate to QEMU'"'"'s", 2, 3, "met"]]' "$result"
+holds "figures: rest, in six parts" '.figures[2:] | map([.name, .value, .interval.rounds]) == [["CPU time of lacuna at rest", '"$(
+	jq '.rows[8].cpu_percent' "$result")"', 6]]' "$result"
 holds "settings" '.settings == {"workloads": ["randread-4k-qd1", "read-128k-qd8"], "monitors": ["lacuna", "qemu"], "repeat": 3, "seconds": 2,
 	"idle_seconds": 1, "memory_mib": 512, "vcpus": 1, "direct": false, "kernel": "kernel", "cmdline": "console=ttyS0 quiet lacuna.test=bench-io"}' "$result"
 same "no file is left in the folder" "a,b bin err initrd kernel out result.json saved.json" "$(cd "$tmp" && echo *)"

@@ -91,7 +91,8 @@ gate "exits of the standard boot are the baseline's" boot
 gate "exits of the standard boot with 256 buses are the baseline's" boot256
 gate "exits of the standard boot with a network are the baseline's" bootnet
 gate "exits of the standard scan are the baseline's" scan
-gate "exits and faults of the scan of 256 buses are the baseline's" scan256
+# Faults are those of the bed's KVM, which always has a huge page to give.
+[ -z "${LACUNA_IN_BED:-}" ] || gate "exits and faults of the scan of 256 buses are the baseline's" scan256
 
 words=initcall_debug
 boot initcall initcall --disk "path=$tmp/disk.img" --rng --pci buses=256
