@@ -128,15 +128,16 @@ static uint64_t admit(struct blk_limits *l, const struct blk_request *r)
 /* --- serving --- */
 
 /* The next request that is to be carried out. NULL: none, or none can be taken now, when @q is
- * stalled. Those that need no disk are given back here. */
+ * stalled. Those that need no disk are given back here; after many of them others get their turn.
+ */
 static struct blk_slot *take(struct blk_queue *q)
 {
 	struct blk *b = q->blk;
 	struct blk_slot *s = q->waiting;
 	q->waiting = NULL;
-	while (!s) {
+	for (unsigned given = 0; !s; given++) {
 		/* A driver may offer the same chain again and again. */
-		if (q->engine->under_way == ENGINE_DEPTH)
+		if (q->engine->under_way == ENGINE_DEPTH || given == BATCH_MAX)
 			return NULL;
 		s = get_slot(q);
 		if (!s) { /* no memory on the host; perhaps later */

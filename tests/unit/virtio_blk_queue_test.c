@@ -196,19 +196,31 @@ Test(blk_order, a_flush_is_told_of_when_it_is_done)
 }
 
 /* 2.7.10: with a driver that kicks only when it is asked to, whenever it looks. */
-Test(blk_order, requests_without_a_kick)
+static bool wants_kick(uint64_t features, uint16_t idx)
 {
-	bring_up(b, V1);
+	return features & VIRTIO_F_EVENT_IDX ? load_shared(&b->ram, AVAIL_EVENT) == idx
+					     : !load_shared(&b->ram, USED_AT);
+}
+
+static void read_politely(uint64_t features)
+{
+	bring_up(b, features);
 	let_all_end();
-	for (unsigned i = 0; i < 2000; i++) {
-		while (i % 2 && load_shared(&b->ram, USED_AT)) /* asked for when all is done */
+	for (uint16_t i = 0; i < 2000; i++) {
+		while (i % 2 && !wants_kick(features, i)) /* asked for when all is done */
 			sched_yield();
 		submit(0, BLK_T_IN, 0, 512);
 		atomic_thread_fence(memory_order_seq_cst);
-		if (!load_shared(&b->ram, USED_AT))
+		if (wants_kick(features, i))
 			kick(b);
 		wait_used(b, (uint16_t)(i + 1));
 	}
+}
+
+Test(blk_order, requests_without_a_kick)
+{
+	read_politely(V1);
+	read_politely(V1 | VIRTIO_F_EVENT_IDX);
 }
 
 Test(blk_order, failed_flushes_and_writes_are_told_of)
