@@ -65,6 +65,6 @@ else
 fi
 
 # --- usage
-check "an unknown name" grep -q "^bench: unknown name 'nothing'; try: start pci boot io$" <(write nothing 2>&1)
+check "an unknown name" grep -q "^bench: unknown name 'nothing'; try: start pci boot io net$" <(write nothing 2>&1)
 check "an unknown kind of run" grep -q "^bench: BENCH='slow' is not 'quick'$" <(BENCH=slow write write 2>&1)
 finish
