@@ -167,10 +167,8 @@ static int64_t now_ns(void)
 static bool make_some_huge(uint8_t *at, uint64_t len)
 {
 	int64_t begin = now_ns();
-	for (uint64_t i = 0; i < len; i += HUGEPAGE) {
-		volatile uint8_t *p = at + i;
-		*p = *p; /* of a piece without any page none would be made */
-	}
+	for (uint64_t i = 0; i < len; i += HUGEPAGE) /* of a piece without any page none is made */
+		(void)*(const volatile uint8_t *)(at + i);
 	return madvise(at, len, MADV_COLLAPSE) == 0 &&
 	       now_ns() - begin < (int64_t)(len / HUGEPAGE) * HUGEPAGE_NS;
 }
