@@ -36,18 +36,18 @@ struct fleet {
 	struct why *why;
 };
 
-/* The library's sentence, and what the limit has to do with it. */
+/* The library's sentence, and what the limit has to do with it. Nothing is opened here: there may be
+ * no descriptor left. */
 static int explain(struct fleet *f, int rc, struct lacuna_error *err)
 {
 	struct rlimit limit;
-	struct process_weight w;
 	why_error(f->why, err);
 	size_t len = strlen(f->why->text);
-	if (rc == -EMFILE && f->made && getrlimit(RLIMIT_NOFILE, &limit) == 0 && process_weigh(&w))
+	if (rc == -EMFILE && f->made && getrlimit(RLIMIT_NOFILE, &limit) == 0)
 		snprintf(f->why->text + len, sizeof(f->why->text) - len,
-			"; %u of %u machines have taken %u descriptors, and the limit is %llu: "
+			"; %u of %u machines have taken what the limit of %llu descriptors allows: "
 			"raise it (ulimit -Hn)",
-			f->made, f->count, w.fds, (unsigned long long)limit.rlim_cur);
+			f->made, f->count, (unsigned long long)limit.rlim_cur);
 	return -1;
 }
 
