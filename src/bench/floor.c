@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * A VM by bare ioctls (Documentation/virt/kvm/api.rst), of the shape that lacuna's default machine
- * has: one vCPU, RAM in a memfd, a read-only slot of 1 MiB where the ECAM window of one bus is, the
+ * has: one vCPU, anonymous RAM, a read-only slot of 1 MiB where the ECAM window of one bus is, the
  * in-kernel interrupt controllers, what CPUID KVM offers, 32-bit protected mode as PVH has it. This
  * file alone speaks to KVM without the library, which is measured by it.
  */
@@ -26,7 +26,7 @@
 struct floor {
 	const struct floor_shape *shape;
 	struct why *why;
-	int kvm, vm, vcpu, ram_fd, window_fd;
+	int kvm, vm, vcpu, window_fd;
 	uint8_t *ram, *window;
 	struct kvm_run *run;
 	size_t run_size;
@@ -63,13 +63,23 @@ static int open_kvm(struct floor *f)
 	return f->vm < 0 ? -1 : 0;
 }
 
-static uint8_t *map_memory(
-	struct floor *f, const char *name, uint64_t size, int protection, int *fd)
+static uint8_t *map_ram(uint64_t size)
 {
-	*fd = memfd_create(name, MFD_CLOEXEC);
-	if (*fd < 0 || ftruncate(*fd, (off_t)size) < 0)
+	void *map = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (map == MAP_FAILED)
 		return NULL;
-	void *map = mmap(NULL, size, protection, MAP_SHARED | MAP_NORESERVE, *fd, 0);
+	madvise(map, size, MADV_NOHUGEPAGE); /* none is worth its clearing here */
+	return map;
+}
+
+static uint8_t *map_window(int *fd)
+{
+	*fd = memfd_create("floor-window", MFD_CLOEXEC);
+	if (*fd < 0 || ftruncate(*fd, LAYOUT_ECAM_BUS_SIZE) < 0)
+		return NULL;
+	void *map = mmap(
+		NULL, LAYOUT_ECAM_BUS_SIZE, PROT_READ, MAP_SHARED | MAP_NORESERVE, *fd, 0);
 	return map == MAP_FAILED ? NULL : map;
 }
 
@@ -89,8 +99,8 @@ static int set_slot(struct floor *f, unsigned slot, uint32_t flags, uint64_t gpa
 static int make_memory(struct floor *f)
 {
 	const struct floor_shape *s = f->shape;
-	f->ram = map_memory(f, "floor-ram", s->memory, PROT_READ | PROT_WRITE, &f->ram_fd);
-	f->window = map_memory(f, "floor-window", LAYOUT_ECAM_BUS_SIZE, PROT_READ, &f->window_fd);
+	f->ram = map_ram(s->memory);
+	f->window = map_window(&f->window_fd);
 	if (!f->ram || !f->window)
 		return why_set(f->why, "map memory: %s", strerror(errno));
 	if (set_slot(f, 0, 0, 0, s->memory, f->ram) < 0)
@@ -180,7 +190,7 @@ static int run_vcpu(struct floor *f)
 
 static void take_down(struct floor *f)
 {
-	int fd[] = { f->vcpu, f->vm, f->kvm, f->ram_fd, f->window_fd };
+	int fd[] = { f->vcpu, f->vm, f->kvm, f->window_fd };
 	if (f->run)
 		munmap(f->run, f->run_size);
 	for (size_t i = 0; i < sizeof(fd) / sizeof(fd[0]); i++)
@@ -201,7 +211,6 @@ int floor_run(const struct floor_shape *shape, struct floor_times *ret, struct w
 		.kvm = -1,
 		.vm = -1,
 		.vcpu = -1,
-		.ram_fd = -1,
 		.window_fd = -1,
 	};
 	int rc = open_kvm(&f);

@@ -20,15 +20,6 @@ static unsigned entries(const char *path)
 	return n;
 }
 
-enum mapping { OWN, RAM, OF_FILE };
-
-static enum mapping kind_of(const char *path)
-{
-	if (!strncmp(path, "/memfd:lacuna-ram", strlen("/memfd:lacuna-ram")))
-		return RAM;
-	return path[0] != '/' || !strncmp(path, "/memfd:", strlen("/memfd:")) ? OWN : OF_FILE;
-}
-
 /* The path of a mapping, in the line that begins its entry: the sixth word, or "". NULL for other
  * lines, whose first word ends in a colon. */
 static const char *path_of(char *line)
@@ -51,22 +42,46 @@ static double field(const char *line, const char *key)
 	return strncmp(line, key, len) ? 0 : (double)strtoul(line + len, NULL, 10);
 }
 
+/* An entry of smaps, KiB. */
+struct mapping {
+	bool of_file;
+	double rss, pss, anonymous;
+};
+
+/* Guest RAM alone is not to be had by children of fork(): flag "dc". */
+static void weigh(struct process_weight *w, const struct mapping *m, bool dontcopy)
+{
+	if (m->of_file) {
+		w->resident_kib += m->anonymous;
+		w->pss_kib += m->anonymous;
+	} else if (dontcopy) {
+		w->ram_kib += m->rss;
+	} else {
+		w->resident_kib += m->rss;
+		w->pss_kib += m->pss;
+	}
+}
+
 bool process_weigh(struct process_weight *ret)
 {
 	char line[4352]; /* a path may have 4,096 bytes */
-	enum mapping kind = OF_FILE;
+	struct mapping m = { 0 };
 	FILE *f = fopen("/proc/self/smaps", "re");
 	*ret = (struct process_weight){ 0 };
 	while (f && fgets(line, sizeof(line), f)) {
 		const char *path = path_of(line);
-		if (path)
-			kind = kind_of(path);
-		else if (kind == RAM)
-			ret->ram_kib += field(line, "Rss:");
-		else
-			ret->resident_kib += field(line, kind == OWN ? "Rss:" : "Anonymous:");
-		if (!path && kind != RAM)
-			ret->pss_kib += field(line, kind == OWN ? "Pss:" : "Anonymous:");
+		if (path) {
+			m = (struct mapping){
+				.of_file = path[0] == '/' &&
+					   strncmp(path, "/memfd:", strlen("/memfd:")),
+			};
+		} else if (!strncmp(line, "VmFlags:", strlen("VmFlags:"))) {
+			weigh(ret, &m, strstr(line, " dc")); /* the entry's end */
+		} else {
+			m.rss += field(line, "Rss:");
+			m.pss += field(line, "Pss:");
+			m.anonymous += field(line, "Anonymous:");
+		}
 	}
 	if (f)
 		fclose(f);

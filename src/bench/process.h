@@ -15,7 +15,7 @@ struct process_weight {
 	double resident_kib;
 	/* The same with each page divided by how often it is mapped, here or in other processes. */
 	double pss_kib;
-	double ram_kib; /* touched pages of guest RAM: mappings of memfds called "lacuna-ram" */
+	double ram_kib; /* touched pages of guest RAM */
 	unsigned fds, threads;
 };
 

@@ -140,7 +140,7 @@ static int load_parts(const struct boot_source *src, struct part *parts, const s
 	const struct initrd *initrd, struct lacuna_error **err)
 {
 	uint64_t end = 0;
-	gmem_prepare(mem, initrd->gpa, initrd->size);
+	gmem_prepare(mem, initrd->size);
 	for (size_t i = 0; i < src->initrd_count; i++) {
 		struct part *p = &parts[i];
 		void *gap = gmem_ptr(mem, initrd->gpa + end, p->offset - end);

@@ -34,14 +34,15 @@ int segments_load(const struct segment *s, unsigned count, const struct image *i
 	const struct gmem *mem, struct lacuna_error **err)
 {
 	int rc = 0;
+	uint64_t size = 0;
 	/* What is not copied: .bss, and the holes of a sparse file, wherever they are. All of it
 	 * first, or a huge page that two segments share would be split. */
 	for (unsigned i = 0; i < count; i++) {
 		uint64_t copied = image->sparse ? 0 : s[i].file_size;
 		gmem_clear(mem, s[i].gpa + copied, s[i].size - copied);
+		size += s[i].size;
 	}
-	for (unsigned i = 0; i < count; i++)
-		gmem_prepare(mem, s[i].gpa, s[i].size);
+	gmem_prepare(mem, size);
 	for (unsigned i = 0; rc == 0 && i < count; i++)
 		rc = image_load_sparse(image, s[i].offset, s[i].file_size, mem, s[i].gpa, err);
 	return rc;

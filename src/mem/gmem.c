@@ -1,32 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-/* Guest RAM: one memfd, one mapping, one or two regions around the 32-bit hole; and files beside
- * it. */
+/* Guest RAM: one mapping, one or two regions around the 32-bit hole; and files beside it. */
 #include "mem/gmem.h"
 
 #include <abi/layout.h>
-#include <fcntl.h>
-#include <linux/falloc.h>
-#include <linux/memfd.h>
+#include <errno.h>
+#include <linux/mman.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
+#include <unistd.h>
 
 #include "util/bytes.h"
 #include "util/err.h"
-#include "util/fd.h"
 
 #define PAGE     4096u
 #define HUGEPAGE (2 * MIB)
-
-/* Huge pages made by one call, for each of which every CPU of the host is asked for what it holds
- * back, and what one may take, some ten times the clearing of it. */
-#define HUGEPAGE_BATCH (8 * HUGEPAGE)
-#define HUGEPAGE_NS    5000000
-
-#ifndef MADV_COLLAPSE /* Linux 6.1 */
-#define MADV_COLLAPSE 25
-#endif
 
 unsigned gmem_split(uint64_t size, struct gmem_region ret_region[2])
 {
@@ -38,17 +26,21 @@ unsigned gmem_split(uint64_t size, struct gmem_region ret_region[2])
 	return 2;
 }
 
-/* At a multiple of HUGEPAGE, without which no page can be huge, unless another thread has mapped
- * something there meanwhile: it is only asked for. */
-static void *map_aligned(uint64_t size, int flags, int fd)
+/* At a multiple of HUGEPAGE, without which no page can be huge. NORESERVE, since guests are
+ * over-committed on purpose; but pages of the hugetlb pool must be there, or a touch is a SIGBUS. */
+static uint8_t *map_ram(uint64_t size, bool hugepages)
 {
-	uint8_t *room = mmap(NULL, size + HUGEPAGE, PROT_NONE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (room == MAP_FAILED)
-		return MAP_FAILED;
-	munmap(room, size + HUGEPAGE);
-	return mmap(room + (-(uintptr_t)room & (HUGEPAGE - 1)), size, PROT_READ | PROT_WRITE, flags,
-		fd, 0);
+	const int protection = PROT_READ | PROT_WRITE, flags = MAP_PRIVATE | MAP_ANONYMOUS;
+	if (hugepages)
+		return mmap(NULL, size, protection, flags | MAP_HUGETLB | MAP_HUGE_2MB, -1, 0);
+	uint8_t *map = mmap(NULL, size + HUGEPAGE, protection, flags | MAP_NORESERVE, -1, 0);
+	if (map == MAP_FAILED)
+		return map;
+	uint64_t head = -(uintptr_t)map & (HUGEPAGE - 1);
+	if (head)
+		munmap(map, head);
+	munmap(map + head + size, HUGEPAGE - head);
+	return map + head;
 }
 
 int gmem_new(uint64_t size, bool hugepages, struct gmem **ret, struct lacuna_error **err)
@@ -65,16 +57,7 @@ int gmem_new(uint64_t size, bool hugepages, struct gmem **ret, struct lacuna_err
 			"memory of %llu bytes is more than any host can address",
 			(unsigned long long)size);
 
-	AUTO_CLOSE int fd = memfd_create(
-		"lacuna-ram", MFD_CLOEXEC | (hugepages ? MFD_HUGETLB | MFD_HUGE_2MB : 0));
-	if (fd < 0)
-		return err_errno(
-			err, "memory: memfd_create%s", hugepages ? " with 2 MiB pages" : "");
-	if (ftruncate(fd, (off_t)size) < 0)
-		return err_errno(err, "memory of %llu MiB", (unsigned long long)(size / MIB));
-	/* NORESERVE, since guests are over-committed on purpose; but hugetlb pages must be there,
-	 * or a touch is a SIGBUS. */
-	uint8_t *map = map_aligned(size, MAP_SHARED | (hugepages ? 0 : MAP_NORESERVE), fd);
+	uint8_t *map = map_ram(size, hugepages);
 	if (map == MAP_FAILED) {
 		if (hugepages && errno == ENOMEM)
 			return err_set(err, ENOMEM,
@@ -89,7 +72,6 @@ int gmem_new(uint64_t size, bool hugepages, struct gmem **ret, struct lacuna_err
 		munmap(map, size);
 		return err_nomem(err);
 	}
-	m->fd = TAKE_FD(fd);
 	m->map = map;
 	m->map_size = m->size = size;
 	m->hugepages = hugepages;
@@ -99,6 +81,8 @@ int gmem_new(uint64_t size, bool hugepages, struct gmem **ret, struct lacuna_err
 		m->region[i].hva = hva;
 		hva += m->region[i].size;
 	}
+	madvise(map, size, MADV_DONTFORK);
+	gmem_allow_huge(m, false);
 	*ret = m;
 	return 0;
 }
@@ -114,7 +98,6 @@ void gmem_free(struct gmem *m)
 		free(f);
 	}
 	munmap(m->map, m->map_size);
-	fd_close(&m->fd);
 	free(m);
 }
 
@@ -155,42 +138,17 @@ int gmem_write(const struct gmem *m, gpa_t gpa, const void *buf, size_t len)
 
 /* --- before a guest runs --- */
 
-static int64_t now_ns(void)
+void gmem_prepare(const struct gmem *m, uint64_t size)
 {
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1000000000 + t.tv_nsec;
+	if (size >= HUGEPAGE)
+		gmem_allow_huge(m, true);
 }
 
-/* False: it took so long that the next ones would take longer than they save, as where the host has
- * to make room for them first; or there are none. */
-static bool make_some_huge(uint8_t *at, uint64_t len)
+/* A host without transparent huge pages refuses, which is as well. */
+void gmem_allow_huge(const struct gmem *m, bool allow)
 {
-	int64_t begin = now_ns();
-	for (uint64_t i = 0; i < len; i += HUGEPAGE) /* of a piece without any page none is made */
-		(void)*(const volatile uint8_t *)(at + i);
-	return madvise(at, len, MADV_COLLAPSE) == 0 &&
-	       now_ns() - begin < (int64_t)(len / HUGEPAGE) * HUGEPAGE_NS;
-}
-
-/* The first and last piece may begin before the range and end after it. */
-static void make_huge(const struct gmem_region *r, gpa_t gpa, uint64_t len)
-{
-	uint64_t from = align_down(gpa - r->gpa, HUGEPAGE);
-	uint64_t to =
-		min_u64(align_up(gpa - r->gpa + len, HUGEPAGE), align_down(r->size, HUGEPAGE));
-	for (uint64_t n; from < to; from += n) {
-		n = min_u64(to - from, HUGEPAGE_BATCH);
-		if (!make_some_huge(r->hva + from, n))
-			break;
-	}
-}
-
-void gmem_prepare(const struct gmem *m, gpa_t gpa, uint64_t len)
-{
-	for (unsigned i = 0; i < m->region_count; i++)
-		if (len >= HUGEPAGE && !m->hugepages && inside(&m->region[i], gpa, len))
-			make_huge(&m->region[i], gpa, len);
+	if (!m->hugepages)
+		madvise(m->map, m->map_size, allow ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 }
 
 void gmem_clear(const struct gmem *m, gpa_t gpa, uint64_t len)
@@ -278,16 +236,10 @@ uint64_t gmem_discard(const struct gmem *m, const void *hva, size_t len)
 	uintptr_t at = (uintptr_t)hva, map = (uintptr_t)m->map;
 	/* A page of the hugetlb pool that was given up may be somebody else's when it is needed
 	 * again, and then whoever touches it, we for one, gets a SIGBUS. */
-	if (m->hugepages || m->fd < 0 || at < map || at - map > m->map_size ||
-		len > m->map_size - (at - map))
+	if (m->hugepages || at < map || at - map > m->map_size || len > m->map_size - (at - map))
 		return 0;
 	uint64_t from = align_up(at - map, PAGE), to = align_down(at - map + len, PAGE);
 	if (from >= to)
 		return 0;
-	int rc;
-	do
-		rc = fallocate(m->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from,
-			(off_t)(to - from));
-	while (rc < 0 && errno == EINTR);
-	return rc < 0 ? 0 : to - from;
+	return madvise(m->map + from, to - from, MADV_DONTNEED) < 0 ? 0 : to - from;
 }

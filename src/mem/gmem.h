@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Guest memory and the only way into it. RAM is one memfd, mapped once and presented to the guest
- * in one or two regions around the 32-bit hole (include/abi/layout.h). Beside it there may be files
- * of the host, mapped as memory of devices. The map is built before the first vCPU runs and never
- * changes afterwards, so look-ups take no lock and may come from any thread.
+ * Guest memory and the only way into it. RAM is one piece of anonymous memory, presented to the
+ * guest in one or two regions around the 32-bit hole (include/abi/layout.h). Beside it there may be
+ * files of the host, mapped as memory of devices. The map is built before the first vCPU runs and
+ * never changes afterwards, so look-ups take no lock and may come from any thread.
  *
  * RAM may be touched by its host address; a file must not be, since whoever truncates it makes that
  * a SIGBUS. Its host address is good for system calls (-EFAULT then) and for the copies below.
@@ -44,7 +44,6 @@ struct gmem {
 	struct gmem_file *file; /* list */
 	uint64_t size;          /* bytes in all */
 	bool hugepages;         /* of the host's hugetlb pool */
-	int fd;                 /* the memfd, or -1 */
 	uint8_t *map;
 	uint64_t map_size;
 };
@@ -53,8 +52,8 @@ struct gmem {
 
 /*
  * Makes @size bytes of RAM (a multiple of 4 KiB, at least GMEM_MIN_SIZE; of 2 MiB when @hugepages
- * asks for hugetlb pages). Pages are allocated when first touched. -EINVAL, -ENOMEM or what
- * memfd_create, ftruncate and mmap say.
+ * asks for hugetlb pages). Pages are allocated when first touched. Children of fork() have none of
+ * it: their copies would make every page of the guest's two. -EINVAL, -ENOMEM or what mmap says.
  */
 int gmem_new(uint64_t size, bool hugepages, struct gmem **ret, struct lacuna_error **err);
 void gmem_free(struct gmem *m);
@@ -85,17 +84,23 @@ int gmem_write(const struct gmem *m, gpa_t gpa, const void *buf, size_t len);
 void gmem_clear(const struct gmem *m, gpa_t gpa, uint64_t len);
 
 /*
- * [gpa, gpa+len) is about to be filled: where it is large, the host's pages under it become huge
- * ones (2 MiB) if the host has them at hand, for one fault instead of 512, of the host and of the
- * guest. As MADV_COLLAPSE does, it heeds PR_SET_THP_DISABLE, but not the host's settings of
- * transparent huge pages.
+ * @size bytes are about to be loaded. A guest of which that is 2 MiB or more gets huge pages, as
+ * below, from now on: one fault, of host and guest, instead of 512. A small one would not use most
+ * of one, whose clearing takes longer than all that it does to start. Before the guest runs.
  */
-void gmem_prepare(const struct gmem *m, gpa_t gpa, uint64_t len);
+void gmem_prepare(const struct gmem *m, uint64_t size);
+
+/*
+ * Whether RAM that is first touched from now on may come in transparent huge pages (2 MiB), as far
+ * as the host's settings allow (Documentation/admin-guide/mm/transhuge.rst), and khugepaged may
+ * make some of what is there. With a hugetlb pool it changes nothing. Any thread.
+ */
+void gmem_allow_huge(const struct gmem *m, bool allow);
 
 /*
  * Gives the host pages that lie wholly inside [@hva, @hva + @len) back to the host; they read as
  * zeros from then on. Returns how many bytes these are: 0 where the range is not RAM, holds no
- * whole page, or the host refuses, and always with huge pages. May take long for large ranges.
+ * whole page, or the host refuses, and always with a hugetlb pool. May take long for large ranges.
  */
 uint64_t gmem_discard(const struct gmem *m, const void *hva, size_t len);
 

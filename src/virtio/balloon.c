@@ -229,6 +229,16 @@ static const struct virtio_worker_ops worker_ops = {
 
 /* --- model --- */
 
+/*
+ * While the balloon holds pages, which were torn out of huge ones one by one, khugepaged must not
+ * fill up what is left of those: it would take from the host again what the guest has given.
+ */
+static void spare_host(struct balloon *b, le32 actual_before)
+{
+	if (!actual_before != !b->config.actual)
+		gmem_allow_huge(b->mem, !b->config.actual);
+}
+
 static void balloon_activate(struct virtio_device *v)
 {
 	virtio_workers_activate(&container_of(v, struct balloon, virtio)->workers);
@@ -238,7 +248,9 @@ static bool balloon_deactivate(struct virtio_device *v)
 {
 	struct balloon *b = container_of(v, struct balloon, virtio);
 	/* The driver is gone, and with it its balloon: what it held is in use again. */
+	le32 before = b->config.actual;
 	b->config.actual = b->config.poison_val = 0;
+	spare_host(b, before);
 	b->stats_known = 0;
 	virtio_workers_deactivate(&b->workers);
 	return false;
@@ -252,8 +264,10 @@ static void balloon_config_write(
 	bool writable = field == offsetof(struct balloon_config, actual) ||
 			(field == offsetof(struct balloon_config, poison_val) &&
 				virtio_device_has(v, BALLOON_F_PAGE_POISON));
+	le32 before = b->config.actual;
 	if (writable && offset + size <= field + 4)
 		store_le((uint8_t *)&b->config + offset, value, size);
+	spare_host(b, before);
 }
 
 static const struct virtio_model balloon_model = {

@@ -5,6 +5,8 @@
 #include <criterion/parameterized.h>
 #include <errno.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "machine/devmem.h"
 #include "smaps.h"
@@ -150,7 +152,7 @@ ParameterizedTest(struct discard_case *c, gmem_file, discards)
 }
 
 /* One that was given up might not be there when it is needed again. */
-Test(gmem_file, huge_pages_are_kept)
+Test(gmem_file, pages_of_a_pool_are_kept)
 {
 	memset(mem->map, 0xff, 4096);
 	mem->hugepages = true;
@@ -195,29 +197,49 @@ static void expect_cleared(const struct clear_case *c)
 	cr_expect(all(p + len, (size_t)(end - p) - len, 0xff), "after it");
 }
 
-/* Nothing beside it is touched; with pages of a hugetlb pool, which are kept, likewise; and how
- * RAM is backed changes nothing in it. */
+/* Nothing beside it is touched, however RAM is backed: by small pages, by huge ones, or by those of
+ * a hugetlb pool, which are kept. */
 ParameterizedTest(struct clear_case *c, gmem_file, clears)
 {
-	cr_expect_eq((uintptr_t)mem->map % (2 * MIB), 0);
-	for (unsigned i = 0; i < 2; i++) {
+	for (unsigned i = 0; i < 3; i++) {
+		gmem_discard(mem, mem->map, RAM_SIZE);
+		gmem_allow_huge(mem, i == 1);
+		mem->hugepages = i == 2;
 		memset(mem->map, 0xff, RAM_SIZE);
-		mem->hugepages = i;
 		gmem_clear(mem, c->at, c->len);
-		expect_cleared(c);
-		gmem_prepare(mem, c->at, c->len);
 		expect_cleared(c);
 	}
 }
 
-/* Where the host makes one when it is asked, RAM has them. */
 Test(gmem_file, huge_pages_for_what_is_large)
 {
-	gmem_prepare(mem, 4096, 2 * MIB - 4096);
+	cr_expect_eq((uintptr_t)mem->map % (2 * MIB), 0);
+	cr_expect_eq(huge_advice(mem->map), -1);
+	gmem_prepare(mem, 2 * MIB - 1);
+	memset(mem->map, 0xff, 4 * MIB);
 	cr_expect_eq(huge_kib(mem->map), 0, "too little to be worth one");
-	gmem_prepare(mem, 4096, 4 * MIB);
-	if (!huge_kib(mem->map))
-		cr_expect_lt(madvise(mem->map, 2 * MIB, 25 /* MADV_COLLAPSE */), 0);
+	gmem_prepare(mem, 2 * MIB);
+	cr_expect_eq(huge_advice(mem->map), 1);
+	memset(mem->map + 4 * MIB, 0xff, 4 * MIB);
+	if (huge_kib(mem->map) != 4096)
+		cr_log_warn("this host made no two huge pages");
+	gmem_allow_huge(mem, false);
+	cr_expect_eq(huge_advice(mem->map), -1);
+	mem->hugepages = true;
+	gmem_prepare(mem, 4 * MIB);
+	cr_expect_eq(huge_advice(mem->map), -1, "a pool needs no advice");
+}
+
+/* Or each page that the guest writes to meanwhile is copied. */
+Test(gmem_file, a_child_has_no_ram)
+{
+	unsigned char there;
+	pid_t child = fork();
+	if (child == 0)
+		_exit(mincore(mem->map, 4096, &there) < 0 && errno == ENOMEM ? 0 : 1);
+	int status = -1;
+	cr_assert_eq(waitpid(child, &status, 0), child);
+	cr_expect_eq(status, 0);
 }
 
 /* --- queues of which parts are in a file --- */

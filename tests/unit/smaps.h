@@ -10,25 +10,55 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* KiB of the mapping at @at that page tables map by huge pages (proc.rst, smaps). */
-static inline unsigned long huge_kib(const void *at)
+/* The entry of the mapping that has @at: calls @line with each of its lines. */
+static inline void smaps_entry(
+	const void *at, void (*line)(const char *text, void *opaque), void *opaque)
 {
-	static const char field[] = "ShmemPmdMapped:";
-	char line[512];
-	unsigned long kib = 0;
+	char text[512];
 	bool inside = false;
 	FILE *f = fopen("/proc/self/smaps", "re");
 	cr_assert_not_null(f);
-	while (fgets(line, sizeof(line), f)) {
+	while (fgets(text, sizeof(text), f)) {
 		char *end;
-		unsigned long low = strtoul(line, &end, 16);
+		unsigned long low = strtoul(text, &end, 16);
 		if (*end == '-')
-			inside = low == (uintptr_t)at;
-		else if (inside && !strncmp(line, field, strlen(field)))
-			kib = strtoul(line + strlen(field), NULL, 10);
+			inside = low <= (uintptr_t)at && (uintptr_t)at < strtoul(end + 1, NULL, 16);
+		else if (inside)
+			line(text, opaque);
 	}
 	fclose(f);
+}
+
+static inline void smaps_add_huge(const char *text, void *kib)
+{
+	static const char *const field[] = { "AnonHugePages:", "ShmemPmdMapped:" };
+	for (unsigned i = 0; i < 2; i++)
+		if (!strncmp(text, field[i], strlen(field[i])))
+			*(unsigned long *)kib += strtoul(text + strlen(field[i]), NULL, 10);
+}
+
+/* KiB of the mapping that has @at that page tables map by huge pages (proc.rst, smaps). */
+static inline unsigned long huge_kib(const void *at)
+{
+	unsigned long kib = 0;
+	smaps_entry(at, smaps_add_huge, &kib);
 	return kib;
+}
+
+static inline void smaps_take_advice(const char *text, void *advice)
+{
+	if (strncmp(text, "VmFlags:", strlen("VmFlags:")) != 0)
+		return;
+	*(int *)advice = strstr(text, " hg") ? 1 : strstr(text, " nh") ? -1 : 0;
+}
+
+/* Of the mapping that has @at: 1 it may, -1 it must not come in transparent huge pages, 0 nobody
+ * has said so. */
+static inline int huge_advice(const void *at)
+{
+	int advice = 0;
+	smaps_entry(at, smaps_take_advice, &advice);
+	return advice;
 }
 
 #endif

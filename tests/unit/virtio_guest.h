@@ -29,7 +29,7 @@ enum { NEXT = 1, WRITE = 2, INDIRECT = 4 };
 
 static inline void ram_init(struct gmem *m)
 {
-	*m = (struct gmem){ .region_count = 2, .size = RAM_END, .fd = -1 };
+	*m = (struct gmem){ .region_count = 2, .size = RAM_END };
 	m->region[0] = (struct gmem_region){ 0, RAM_LOW, aligned_alloc(4096, RAM_LOW) };
 	m->region[1] = (struct gmem_region){ RAM_LOW, RAM_HIGH, aligned_alloc(4096, RAM_HIGH) };
 	memset(m->region[0].hva, 0, RAM_LOW);

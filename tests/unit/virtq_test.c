@@ -223,7 +223,7 @@ Test(virtq, table_longer_than_a_shrunk_queue)
 Test(virtq, total_of_4_gib_is_refused)
 {
 	/* One region of 1 GiB that is never touched; four times all of it is 4 GiB. */
-	struct gmem big = { .region_count = 2, .fd = -1 };
+	struct gmem big = { .region_count = 2 };
 	big.region[0] = ram.region[0];
 	big.region[1] = (struct gmem_region){ GIB, GIB, (uint8_t *)(uintptr_t)0x10000 };
 	vq.mem = &big;
