@@ -12,9 +12,9 @@
 
 #include "util/bytes.h"
 #include "util/err.h"
+#include "util/hugepage.h"
 
-#define PAGE     4096u
-#define HUGEPAGE (2 * MIB)
+#define PAGE 4096u
 
 unsigned gmem_split(uint64_t size, struct gmem_region ret_region[2])
 {
@@ -26,26 +26,19 @@ unsigned gmem_split(uint64_t size, struct gmem_region ret_region[2])
 	return 2;
 }
 
-/* At a multiple of HUGEPAGE, without which no page can be huge. NORESERVE, since guests are
- * over-committed on purpose; but pages of the hugetlb pool must be there, or a touch is a SIGBUS. */
+/* Not reserved, since guests are over-committed on purpose; but pages of the hugetlb pool must be
+ * there, or a touch is a SIGBUS. */
 static uint8_t *map_ram(uint64_t size, bool hugepages)
 {
-	const int protection = PROT_READ | PROT_WRITE, flags = MAP_PRIVATE | MAP_ANONYMOUS;
-	if (hugepages)
-		return mmap(NULL, size, protection, flags | MAP_HUGETLB | MAP_HUGE_2MB, -1, 0);
-	uint8_t *map = mmap(NULL, size + HUGEPAGE, protection, flags | MAP_NORESERVE, -1, 0);
-	if (map == MAP_FAILED)
-		return map;
-	uint64_t head = -(uintptr_t)map & (HUGEPAGE - 1);
-	if (head)
-		munmap(map, head);
-	munmap(map + head + size, HUGEPAGE - head);
-	return map + head;
+	if (!hugepages)
+		return map_huge_aligned(size);
+	return mmap(NULL, size, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_HUGE_2MB, -1, 0);
 }
 
 int gmem_new(uint64_t size, bool hugepages, struct gmem **ret, struct lacuna_error **err)
 {
-	uint64_t grain = hugepages ? HUGEPAGE : PAGE;
+	uint64_t grain = hugepages ? HUGEPAGE_SIZE : PAGE;
 	if (size < GMEM_MIN_SIZE)
 		return err_set(err, EINVAL, "memory of %llu bytes is too small: at least 32M",
 			(unsigned long long)size);
@@ -63,7 +56,7 @@ int gmem_new(uint64_t size, bool hugepages, struct gmem **ret, struct lacuna_err
 			return err_set(err, ENOMEM,
 				"memory: the host has not %llu free 2 MiB pages: raise vm.nr_hugepages or "
 				"drop hugepages=on",
-				(unsigned long long)(size / HUGEPAGE));
+				(unsigned long long)(size / HUGEPAGE_SIZE));
 		return err_set(err, errno, "memory of %llu MiB: %s: give less",
 			(unsigned long long)(size / MIB), strerrordesc_np(errno));
 	}
@@ -140,7 +133,7 @@ int gmem_write(const struct gmem *m, gpa_t gpa, const void *buf, size_t len)
 
 void gmem_prepare(const struct gmem *m, uint64_t size)
 {
-	if (size >= HUGEPAGE)
+	if (size >= HUGEPAGE_SIZE)
 		gmem_allow_huge(m, true);
 }
 

@@ -12,6 +12,7 @@
 #include "util/bytes.h"
 #include "util/err.h"
 #include "util/fd.h"
+#include "util/hugepage.h"
 
 #define PAGE        4096ul
 #define CHUNK       ONES_LARGE_SIZE /* two buses: what one large page covers */

@@ -91,15 +91,9 @@ static bool backed_by_huge_page(void *start)
 
 static int make_large(struct lacuna_error **err)
 {
-	uint8_t *map = mmap(NULL, 2 * ONES_LARGE_SIZE, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (map == MAP_FAILED)
+	void *large = map_huge_aligned(ONES_LARGE_SIZE);
+	if (large == MAP_FAILED)
 		return err_errno(err, "map all-ones memory");
-	uint8_t *large = (uint8_t *)align_up((uintptr_t)map, ONES_LARGE_SIZE);
-	size_t before = (size_t)(large - map);
-	if (before)
-		munmap(map, before);
-	munmap(large + ONES_LARGE_SIZE, ONES_LARGE_SIZE - before);
 	/* Without huge pages the same region works with 4 KiB pages: more faults, same contents. */
 	madvise(large, ONES_LARGE_SIZE, MADV_HUGEPAGE);
 	memset(large, 0xff, ONES_LARGE_SIZE);

@@ -10,15 +10,12 @@
 #include <lacuna/error.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <sys/mman.h>
 
-#ifndef MADV_COLLAPSE
-#define MADV_COLLAPSE 25 /* Linux 6.1 */
-#endif
+#include "util/hugepage.h"
 
 #define ONES_FILE_FIRST 0x10000u  /* enough for one VM, and soon made */
 #define ONES_FILE_SIZE  0x100000u /* what a bus needs: fewer mappings for each of many VMs */
-#define ONES_LARGE_SIZE 0x200000ul
+#define ONES_LARGE_SIZE HUGEPAGE_SIZE
 
 struct ones {
 	int fd; /* memfd of ones, to be mapped again and again between live pages */

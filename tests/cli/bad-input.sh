@@ -57,8 +57,10 @@ run "memory beyond 64 bits" "memory: 99999999999G is more than 64 bits" --memory
 run "memory beyond x86-64" "memory: 4096T is more than" --memory 4096T
 run "odd memory with hugepages" "multiple of 2M" --memory 33M --hugepages
 run "hugepages in nonsense" "hugepages: 'maybe' is neither on nor off" --hugepages=maybe
-ulimit -S -f 1024
-run "a limit on the size of files" "File too large" --memory 64M --serial off
+ulimit -S -f 1024 # KiB: for the pages of 256 functions
+mapfile -t functions < <(yes -- --rng | head -n 300)
+run "a limit on the size of files" "memory for PCI configuration pages: File too large" --pci window=memory "${functions[@]}"
+same "a limit on the size of files: RAM is none" "0 " "$("$LACUNA" run --memory 64M --serial off 2>"$tmp/err" && echo "$? $(cat "$tmp/err")")"
 ulimit -S -f unlimited
 run "no time" "timeout: 0 is out of range" --timeout 0
 run "time in nonsense" "timeout: 'soon' is not a duration" --timeout soon
