@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/* The balloon: which pages a driver's lists and reports free, statistics, target. RAM
- * is mapped here as the machine's is, so that a page given back can be told from one that is not. */
+/* The balloon: which pages a driver's lists and reports free, statistics, target. RAM is anonymous
+ * memory of its own here, so that a page given back can be told from one that is not. */
 #include "virtio/balloon.h"
 
 #include <criterion/criterion.h>
