@@ -78,8 +78,7 @@ static uint8_t *map_window(int *fd)
 	*fd = memfd_create("floor-window", MFD_CLOEXEC);
 	if (*fd < 0 || ftruncate(*fd, LAYOUT_ECAM_BUS_SIZE) < 0)
 		return NULL;
-	void *map = mmap(
-		NULL, LAYOUT_ECAM_BUS_SIZE, PROT_READ, MAP_SHARED | MAP_NORESERVE, *fd, 0);
+	void *map = mmap(NULL, LAYOUT_ECAM_BUS_SIZE, PROT_READ, MAP_SHARED | MAP_NORESERVE, *fd, 0);
 	return map == MAP_FAILED ? NULL : map;
 }
 
