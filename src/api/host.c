@@ -78,9 +78,8 @@ static int check_window(const struct report *r, int kvm_fd, struct lacuna_error 
 			"yes: one 2 MiB page serves every bus without functions");
 	else
 		say(r, true, "large pages",
-			"no: a first read of each absent function faults once in the kernel, and so "
-			"does that of every 4 KiB of guest RAM; enable transparent huge pages "
-			"(madvise or always)");
+			"no: a first read of each absent function faults once in the kernel, and RAM "
+			"comes in pages of 4 KiB; enable transparent huge pages (madvise or always)");
 	ones_put();
 	return 0;
 }

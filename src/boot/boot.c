@@ -13,8 +13,8 @@
 #include "boot/traits.h"
 #include "util/err.h"
 
-static int load_bzimage(const struct boot_source *src, const struct image *image,
-	const struct gmem *mem, struct kernel *ret, struct lacuna_error **err)
+static int load_bzimage(const struct boot_source *src, const struct image *image, struct gmem *mem,
+	struct kernel *ret, struct lacuna_error **err)
 {
 	if (src->unpack == BOOT_UNPACK_GUEST)
 		return linux_load(image, mem, ret, err);
@@ -33,8 +33,8 @@ static int load_bzimage(const struct boot_source *src, const struct image *image
 	return rc;
 }
 
-static int load_kernel(const struct boot_source *src, const struct image *image,
-	const struct gmem *mem, struct kernel *ret, struct lacuna_error **err)
+static int load_kernel(const struct boot_source *src, const struct image *image, struct gmem *mem,
+	struct kernel *ret, struct lacuna_error **err)
 {
 	struct multiboot multiboot;
 	const char *hint, *found;
@@ -80,8 +80,8 @@ static const char *kernel_name(const struct boot_source *src, char number[24])
 	return src->kernel->path ? src->kernel->path : number;
 }
 
-static int open_and_load_kernel(const struct boot_source *src, const struct gmem *mem,
-	struct kernel *ret, struct lacuna_error **err)
+static int open_and_load_kernel(const struct boot_source *src, struct gmem *mem, struct kernel *ret,
+	struct lacuna_error **err)
 {
 	const struct boot_file *file = src->kernel;
 	struct image image = { .fd = -1 };
@@ -178,7 +178,7 @@ static int linux_hand_over_all(const struct boot_source *src, const struct kerne
 	return 0;
 }
 
-int boot_load(const struct boot_source *src, const struct gmem *mem, struct boot_entry *ret,
+int boot_load(const struct boot_source *src, struct gmem *mem, struct boot_entry *ret,
 	struct lacuna_error **err)
 {
 	struct kernel kernel = { 0 };

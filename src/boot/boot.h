@@ -88,7 +88,7 @@ struct boot_source {
  * (boot/cpio.h); what is likely a mistake in them, or a kernel that is about to find nothing, is a
  * warning.
  */
-int boot_load(const struct boot_source *src, const struct gmem *mem, struct boot_entry *ret,
+int boot_load(const struct boot_source *src, struct gmem *mem, struct boot_entry *ret,
 	struct lacuna_error **err);
 
 #endif

@@ -252,7 +252,7 @@ static int choose_entry(const struct elf *elf, const struct elf_options *o,
 	return 0;
 }
 
-int elf_load(const struct image *image, const struct elf_options *o, const struct gmem *mem,
+int elf_load(const struct image *image, const struct elf_options *o, struct gmem *mem,
 	struct kernel *ret, struct lacuna_error **err)
 {
 	struct elf elf = { 0 };

@@ -136,11 +136,11 @@ static int load_part(struct part *p, const struct gmem *mem, gpa_t gpa, struct l
 	return cpio_write(p->tree, buf, p->size, err);
 }
 
-static int load_parts(const struct boot_source *src, struct part *parts, const struct gmem *mem,
+static int load_parts(const struct boot_source *src, struct part *parts, struct gmem *mem,
 	const struct initrd *initrd, struct lacuna_error **err)
 {
 	uint64_t end = 0;
-	gmem_prepare(mem, initrd->size);
+	gmem_expect(mem, initrd->size);
 	for (size_t i = 0; i < src->initrd_count; i++) {
 		struct part *p = &parts[i];
 		void *gap = gmem_ptr(mem, initrd->gpa + end, p->offset - end);
@@ -197,7 +197,7 @@ static void warn_of_init(const struct boot_source *src, const struct part *parts
 			"a program with rdinit= or a disk with root= in the command line");
 }
 
-int initrd_load(const struct boot_source *src, const struct kernel *kernel, const struct gmem *mem,
+int initrd_load(const struct boot_source *src, const struct kernel *kernel, struct gmem *mem,
 	struct initrd *ret, struct lacuna_error **err)
 {
 	const struct room room = {

@@ -61,7 +61,7 @@ int segment_check(const struct segment *s, const struct image *image, const stru
 	struct lacuna_error **err);
 /* Of some that were checked and do not overlap. */
 int segments_load(const struct segment *s, unsigned count, const struct image *image,
-	const struct gmem *mem, struct lacuna_error **err);
+	struct gmem *mem, struct lacuna_error **err);
 bool segment_holds(const struct segment *s, gpa_t gpa);
 
 /* A multiboot header. */
@@ -77,14 +77,14 @@ bool multiboot_find(const struct image *image, struct multiboot *ret);
 /* -ENOEXEC if it asks for what is not to be had here. */
 int multiboot_check(const struct multiboot *m, struct lacuna_error **err);
 /* Loads by its address fields, which it must have, whatever else the file is. */
-int multiboot_load(const struct multiboot *m, const struct image *image, const struct gmem *mem,
+int multiboot_load(const struct multiboot *m, const struct image *image, struct gmem *mem,
 	struct kernel *ret, struct lacuna_error **err);
 
 /* Loaders: -ENOEXEC for a kernel that can't be booted here, -EINVAL for a broken one, -EFBIG if it
  * does not fit in RAM. */
 bool linux_probe(const struct image *image);
-int linux_load(const struct image *image, const struct gmem *mem, struct kernel *ret,
-	struct lacuna_error **err);
+int linux_load(
+	const struct image *image, struct gmem *mem, struct kernel *ret, struct lacuna_error **err);
 /* Where the compressed kernel is in a bzImage, inside it; and its header into a kernel that was
  * loaded otherwise. */
 int linux_find_payload(const struct image *image, uint64_t *ret_offset, uint64_t *ret_size,
@@ -98,7 +98,7 @@ struct elf_options {
 	enum pvh_use pvh;
 	const struct multiboot *multiboot; /* the file's header; NULL: none. PVH goes first */
 };
-int elf_load(const struct image *image, const struct elf_options *o, const struct gmem *mem,
+int elf_load(const struct image *image, const struct elf_options *o, struct gmem *mem,
 	struct kernel *ret, struct lacuna_error **err);
 
 /* As linux_load(), of what is inside the bzImage. -ENOTSUP if only the guest can unpack it. */
@@ -107,13 +107,13 @@ struct unpack_options {
 	const struct log *log;
 };
 int linux_load_unpacked(const struct image *bzimage, const struct unpack_options *o,
-	const struct gmem *mem, struct kernel *ret, struct lacuna_error **err);
+	struct gmem *mem, struct kernel *ret, struct lacuna_error **err);
 
 /*
  * Places the initrds above @kernel, as high as it goes, and reads them to there. Errors of
  * image_open(), tree_read() and cpio_write(); -EFBIG if they do not fit.
  */
-int initrd_load(const struct boot_source *src, const struct kernel *kernel, const struct gmem *mem,
+int initrd_load(const struct boot_source *src, const struct kernel *kernel, struct gmem *mem,
 	struct initrd *ret, struct lacuna_error **err);
 
 /*

@@ -186,8 +186,8 @@ int linux_read_limits(const struct image *image, struct kernel *k, struct lacuna
 	return rc;
 }
 
-int linux_load(const struct image *image, const struct gmem *mem, struct kernel *ret,
-	struct lacuna_error **err)
+int linux_load(
+	const struct image *image, struct gmem *mem, struct kernel *ret, struct lacuna_error **err)
 {
 	struct kernel k = { .mode = BOOT_MODE_LONG64, .bzimage = true, .packed = true };
 	struct layout l = { 0 };

@@ -121,7 +121,7 @@ static int describe(const struct multiboot *m, const struct image *image, struct
 	return 0;
 }
 
-int multiboot_load(const struct multiboot *m, const struct image *image, const struct gmem *mem,
+int multiboot_load(const struct multiboot *m, const struct image *image, struct gmem *mem,
 	struct kernel *ret, struct lacuna_error **err)
 {
 	struct segment s = { 0 };

@@ -31,18 +31,19 @@ int segment_check(const struct segment *s, const struct image *image, const stru
 }
 
 int segments_load(const struct segment *s, unsigned count, const struct image *image,
-	const struct gmem *mem, struct lacuna_error **err)
+	struct gmem *mem, struct lacuna_error **err)
 {
 	int rc = 0;
 	uint64_t size = 0;
-	/* What is not copied: .bss, and the holes of a sparse file, wherever they are. All of it
-	 * first, or a huge page that two segments share would be split. */
+	/* What is not copied, .bss and the holes of a sparse file, reads as zeros. Whole pages, and
+	 * all of them first: then none is touched by that, and no huge page split. */
 	for (unsigned i = 0; i < count; i++) {
-		uint64_t copied = image->sparse ? 0 : s[i].file_size;
-		gmem_clear(mem, s[i].gpa + copied, s[i].size - copied);
+		uint64_t from = align_down(s[i].gpa, 4096);
+		uint64_t to = align_up(s[i].gpa + s[i].size, 4096);
+		gmem_clear(mem, from, to - from);
 		size += s[i].size;
 	}
-	gmem_prepare(mem, size);
+	gmem_expect(mem, size);
 	for (unsigned i = 0; rc == 0 && i < count; i++)
 		rc = image_load_sparse(image, s[i].offset, s[i].file_size, mem, s[i].gpa, err);
 	return rc;

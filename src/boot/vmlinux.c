@@ -161,8 +161,8 @@ static void close_unpacked(struct image *image)
 	image_close(image);
 }
 
-static int load_unpacked(const struct unpacked *u, const struct gmem *mem, struct kernel *ret,
-	struct lacuna_error **err)
+static int load_unpacked(
+	const struct unpacked *u, struct gmem *mem, struct kernel *ret, struct lacuna_error **err)
 {
 	if (!elf_probe(&u->image))
 		return err_set(err, ENOTSUP, "holds something else than an ELF kernel");
@@ -176,7 +176,7 @@ static int load_unpacked(const struct unpacked *u, const struct gmem *mem, struc
 }
 
 int linux_load_unpacked(const struct image *bzimage, const struct unpack_options *o,
-	const struct gmem *mem, struct kernel *ret, struct lacuna_error **err)
+	struct gmem *mem, struct kernel *ret, struct lacuna_error **err)
 {
 	struct unpacked u = { .image = { .fd = -1 } };
 	struct kernel k = { 0 };

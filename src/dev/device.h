@@ -25,7 +25,7 @@ struct pci_host;
 
 /* What a device may use of its machine. Outlives every device. */
 struct device_env {
-	const struct gmem *mem;
+	struct gmem *mem;
 	struct loop *loop;
 	struct bus *pio, *mmio;
 	struct pci_host *pci;

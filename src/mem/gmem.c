@@ -16,6 +16,14 @@
 
 #define PAGE 4096u
 
+/* What one call gives back: other threads of the process that need the lock of its mappings wait
+ * for it. */
+#define DISCARD_PIECE (32 * MIB)
+
+#ifndef MADV_DONTNEED_LOCKED /* Linux 5.18 */
+#define MADV_DONTNEED_LOCKED 24
+#endif
+
 unsigned gmem_split(uint64_t size, struct gmem_region ret_region[2])
 {
 	uint64_t low = min_u64(size, LAYOUT_RAM_LOW_END);
@@ -26,14 +34,39 @@ unsigned gmem_split(uint64_t size, struct gmem_region ret_region[2])
 	return 2;
 }
 
-/* Not reserved, since guests are over-committed on purpose; but pages of the hugetlb pool must be
- * there, or a touch is a SIGBUS. */
+/* Not reserved, since guests are over-committed on purpose, where the host lets them; but pages of
+ * the hugetlb pool must be there, or a touch is a SIGBUS. */
 static uint8_t *map_ram(uint64_t size, bool hugepages)
 {
 	if (!hugepages)
 		return map_huge_aligned(size);
 	return mmap(NULL, size, PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_HUGE_2MB, -1, 0);
+}
+
+static int map_failed(uint64_t size, bool hugepages, struct lacuna_error **err)
+{
+	const int rc = errno;
+	if (hugepages && rc == ENOMEM)
+		return err_set(err, ENOMEM,
+			"memory: the host has not %llu free 2 MiB pages: raise vm.nr_hugepages (or "
+			"ulimit -v, -d) or drop hugepages=on",
+			(unsigned long long)(size / HUGEPAGE_SIZE));
+	if (hugepages)
+		return err_set(err, rc, "memory: pages of 2 MiB: %s: drop hugepages=on",
+			strerrordesc_np(rc));
+	return err_set(err, rc,
+		"memory of %llu MiB: %s: give less, or see ulimit -v, ulimit -d and "
+		"vm.overcommit_memory",
+		(unsigned long long)(size / MIB), strerrordesc_np(rc));
+}
+
+/* A host without transparent huge pages refuses, which is as well. */
+static void advise(const struct gmem *m)
+{
+	const bool huge = m->large && !m->spare_host;
+	if (!m->hugepages)
+		madvise(m->map, m->map_size, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 }
 
 int gmem_new(uint64_t size, bool hugepages, struct gmem **ret, struct lacuna_error **err)
@@ -51,19 +84,14 @@ int gmem_new(uint64_t size, bool hugepages, struct gmem **ret, struct lacuna_err
 			(unsigned long long)size);
 
 	uint8_t *map = map_ram(size, hugepages);
-	if (map == MAP_FAILED) {
-		if (hugepages && errno == ENOMEM)
-			return err_set(err, ENOMEM,
-				"memory: the host has not %llu free 2 MiB pages: raise vm.nr_hugepages or "
-				"drop hugepages=on",
-				(unsigned long long)(size / HUGEPAGE_SIZE));
-		return err_set(err, errno, "memory of %llu MiB: %s: give less",
-			(unsigned long long)(size / MIB), strerrordesc_np(errno));
-	}
+	if (map == MAP_FAILED)
+		return map_failed(size, hugepages, err);
 	struct gmem *m = calloc(1, sizeof(*m));
-	if (!m) {
+	if (!m || madvise(map, size, MADV_DONTFORK) < 0 || madvise(map, size, MADV_DONTDUMP) < 0) {
+		int rc = m ? err_errno(err, "memory") : err_nomem(err);
 		munmap(map, size);
-		return err_nomem(err);
+		free(m);
+		return rc;
 	}
 	m->map = map;
 	m->map_size = m->size = size;
@@ -74,8 +102,7 @@ int gmem_new(uint64_t size, bool hugepages, struct gmem **ret, struct lacuna_err
 		m->region[i].hva = hva;
 		hva += m->region[i].size;
 	}
-	madvise(map, size, MADV_DONTFORK);
-	gmem_allow_huge(m, false);
+	advise(m);
 	*ret = m;
 	return 0;
 }
@@ -131,17 +158,20 @@ int gmem_write(const struct gmem *m, gpa_t gpa, const void *buf, size_t len)
 
 /* --- before a guest runs --- */
 
-void gmem_prepare(const struct gmem *m, uint64_t size)
+void gmem_expect(struct gmem *m, uint64_t size)
 {
-	if (size >= HUGEPAGE_SIZE)
-		gmem_allow_huge(m, true);
+	if (size < HUGEPAGE_SIZE || m->large)
+		return;
+	m->large = true;
+	advise(m);
 }
 
-/* A host without transparent huge pages refuses, which is as well. */
-void gmem_allow_huge(const struct gmem *m, bool allow)
+void gmem_spare_host(struct gmem *m, bool spare)
 {
-	if (!m->hugepages)
-		madvise(m->map, m->map_size, allow ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+	if (spare == m->spare_host)
+		return;
+	m->spare_host = spare;
+	advise(m);
 }
 
 void gmem_clear(const struct gmem *m, gpa_t gpa, uint64_t len)
@@ -224,6 +254,13 @@ int gmem_copy_to(const struct gmem_file *files, void *hva, const void *buf, size
 
 /* --- giving back --- */
 
+/* Of pages that the program has locked, too. */
+static int discard(void *at, size_t len)
+{
+	int rc = madvise(at, len, MADV_DONTNEED);
+	return rc < 0 && errno == EINVAL ? madvise(at, len, MADV_DONTNEED_LOCKED) : rc;
+}
+
 uint64_t gmem_discard(const struct gmem *m, const void *hva, size_t len)
 {
 	uintptr_t at = (uintptr_t)hva, map = (uintptr_t)m->map;
@@ -231,8 +268,11 @@ uint64_t gmem_discard(const struct gmem *m, const void *hva, size_t len)
 	 * again, and then whoever touches it, we for one, gets a SIGBUS. */
 	if (m->hugepages || at < map || at - map > m->map_size || len > m->map_size - (at - map))
 		return 0;
-	uint64_t from = align_up(at - map, PAGE), to = align_down(at - map + len, PAGE);
-	if (from >= to)
-		return 0;
-	return madvise(m->map + from, to - from, MADV_DONTNEED) < 0 ? 0 : to - from;
+	uint64_t from = align_up(at - map, PAGE), to = align_down(at - map + len, PAGE), n = 0;
+	for (uint64_t piece; from + n < to; n += piece) {
+		piece = min_u64(to - from - n, DISCARD_PIECE);
+		if (discard(m->map + from + n, piece) < 0)
+			break;
+	}
+	return n;
 }

@@ -44,6 +44,7 @@ struct gmem {
 	struct gmem_file *file; /* list */
 	uint64_t size;          /* bytes in all */
 	bool hugepages;         /* of the host's hugetlb pool */
+	bool large, spare_host; /* gmem_expect(), gmem_spare_host() */
 	uint8_t *map;
 	uint64_t map_size;
 };
@@ -53,7 +54,8 @@ struct gmem {
 /*
  * Makes @size bytes of RAM (a multiple of 4 KiB, at least GMEM_MIN_SIZE; of 2 MiB when @hugepages
  * asks for hugetlb pages). Pages are allocated when first touched. Children of fork() have none of
- * it: their copies would make every page of the guest's two. -EINVAL, -ENOMEM or what mmap says.
+ * it, or each page that is written to meanwhile would be copied; nor have core dumps. -EINVAL,
+ * -ENOMEM or what mmap and madvise say.
  */
 int gmem_new(uint64_t size, bool hugepages, struct gmem **ret, struct lacuna_error **err);
 void gmem_free(struct gmem *m);
@@ -84,23 +86,25 @@ int gmem_write(const struct gmem *m, gpa_t gpa, const void *buf, size_t len);
 void gmem_clear(const struct gmem *m, gpa_t gpa, uint64_t len);
 
 /*
- * @size bytes are about to be loaded. A guest of which that is 2 MiB or more gets huge pages, as
- * below, from now on: one fault, of host and guest, instead of 512. A small one would not use most
- * of one, whose clearing takes longer than all that it does to start. Before the guest runs.
+ * @size bytes of RAM are about to be filled. Once that is 2 MiB, what is first touched from then on
+ * comes in transparent huge pages, as far as the host's settings allow: one fault, of host and
+ * guest, instead of 512. A guest that is smaller would not use most of one, whose clearing takes
+ * longer than all that it does to start. Before the guest runs; nothing with a hugetlb pool.
  */
-void gmem_prepare(const struct gmem *m, uint64_t size);
+void gmem_expect(struct gmem *m, uint64_t size);
 
 /*
- * Whether RAM that is first touched from now on may come in transparent huge pages (2 MiB), as far
- * as the host's settings allow (Documentation/admin-guide/mm/transhuge.rst), and khugepaged may
- * make some of what is there. With a hugetlb pool it changes nothing. Any thread.
+ * Whether the guest has given memory to the host page by page. Then no new huge pages are made:
+ * khugepaged would fill up what is left of old ones. Any thread, one at a time.
  */
-void gmem_allow_huge(const struct gmem *m, bool allow);
+void gmem_spare_host(struct gmem *m, bool spare);
 
 /*
  * Gives the host pages that lie wholly inside [@hva, @hva + @len) back to the host; they read as
- * zeros from then on. Returns how many bytes these are: 0 where the range is not RAM, holds no
- * whole page, or the host refuses, and always with a hugetlb pool. May take long for large ranges.
+ * zeros from then on. A part of a huge page is not free before all of it was given, or the host
+ * runs short and takes it apart. Returns how many bytes these are: 0 where the range is not RAM,
+ * holds no whole page, or the host refuses, and always with a hugetlb pool. May take long for large
+ * ranges.
  */
 uint64_t gmem_discard(const struct gmem *m, const void *hva, size_t len);
 

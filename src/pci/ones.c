@@ -10,7 +10,6 @@
 #include <sys/mman.h>
 #include <sys/uio.h>
 
-#include "util/bytes.h"
 #include "util/err.h"
 #include "util/fd.h"
 #include "util/thread.h"

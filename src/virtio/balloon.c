@@ -39,7 +39,7 @@ struct balloon {
 	struct virtio_pci *pci;
 	struct virtio_workers workers;
 	struct loop_source *refresh; /* somebody wants fresh statistics */
-	const struct gmem *mem;
+	struct gmem *mem;
 	struct balloon_config config;
 	uint64_t stat[ARRAY_SIZE(stat_name)]; /* the device's lock */
 	uint32_t stats_known;                 /* likewise: a bit for each */
@@ -229,16 +229,6 @@ static const struct virtio_worker_ops worker_ops = {
 
 /* --- model --- */
 
-/*
- * While the balloon holds pages, which were torn out of huge ones one by one, khugepaged must not
- * fill up what is left of those: it would take from the host again what the guest has given.
- */
-static void spare_host(struct balloon *b, le32 actual_before)
-{
-	if (!actual_before != !b->config.actual)
-		gmem_allow_huge(b->mem, !b->config.actual);
-}
-
 static void balloon_activate(struct virtio_device *v)
 {
 	virtio_workers_activate(&container_of(v, struct balloon, virtio)->workers);
@@ -246,14 +236,17 @@ static void balloon_activate(struct virtio_device *v)
 
 static bool balloon_deactivate(struct virtio_device *v)
 {
-	struct balloon *b = container_of(v, struct balloon, virtio);
-	/* The driver is gone, and with it its balloon: what it held is in use again. */
-	le32 before = b->config.actual;
-	b->config.actual = b->config.poison_val = 0;
-	spare_host(b, before);
-	b->stats_known = 0;
-	virtio_workers_deactivate(&b->workers);
+	virtio_workers_deactivate(&container_of(v, struct balloon, virtio)->workers);
 	return false;
+}
+
+/* The driver is gone, and with it its balloon: what it held is in use again. */
+static void balloon_reset(struct virtio_device *v)
+{
+	struct balloon *b = container_of(v, struct balloon, virtio);
+	b->config.actual = b->config.poison_val = 0;
+	b->stats_known = 0;
+	gmem_spare_host(b->mem, false);
 }
 
 static void balloon_config_write(
@@ -264,10 +257,9 @@ static void balloon_config_write(
 	bool writable = field == offsetof(struct balloon_config, actual) ||
 			(field == offsetof(struct balloon_config, poison_val) &&
 				virtio_device_has(v, BALLOON_F_PAGE_POISON));
-	le32 before = b->config.actual;
 	if (writable && offset + size <= field + 4)
 		store_le((uint8_t *)&b->config + offset, value, size);
-	spare_host(b, before);
+	gmem_spare_host(b->mem, b->config.actual != 0);
 }
 
 static const struct virtio_model balloon_model = {
@@ -276,6 +268,7 @@ static const struct virtio_model balloon_model = {
 	.activate = balloon_activate,
 	.deactivate = balloon_deactivate,
 	.config_write = balloon_config_write,
+	.reset = balloon_reset,
 };
 
 /* --- while the machine runs --- */

@@ -27,7 +27,7 @@ static void note_warning(
 	snprintf(taken->warning, sizeof(taken->warning), "%s", message);
 }
 
-static int load(const struct gmem *mem, const void *image, size_t size, gpa_t rsdp, bool fdt,
+static int load(struct gmem *mem, const void *image, size_t size, gpa_t rsdp, bool fdt,
 	bool no_type1, struct taken *ret)
 {
 	struct e820 map;

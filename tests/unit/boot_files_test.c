@@ -134,7 +134,7 @@ ParameterizedTest(struct path_case *c, boot_files, paths)
 	gmem_free(mem);
 }
 
-static int boot_descriptor(const struct gmem *mem, int fd, char message[256])
+static int boot_descriptor(struct gmem *mem, int fd, char message[256])
 {
 	struct boot_entry entry;
 	const struct boot_file kernel = { .fd = fd, .number = 7 };

@@ -111,8 +111,8 @@ int file_new(const void *data, size_t len, uint64_t size, char ret_path[32])
 	return fd;
 }
 
-int boot_source(const struct gmem *mem, struct boot_source src, struct boot_entry *ret,
-	char ret_message[256])
+int boot_source(
+	struct gmem *mem, struct boot_source src, struct boot_entry *ret, char ret_message[256])
 {
 	struct lacuna_error *err = NULL;
 	struct e820 map;
@@ -126,7 +126,7 @@ int boot_source(const struct gmem *mem, struct boot_source src, struct boot_entr
 	return rc;
 }
 
-int boot_image(const struct gmem *mem, const void *image, size_t size, const char *initrd_path,
+int boot_image(struct gmem *mem, const void *image, size_t size, const char *initrd_path,
 	const char *cmdline, struct boot_entry *ret, char ret_message[256])
 {
 	uint8_t *copy = malloc(size ? size : 1);
@@ -144,8 +144,8 @@ int boot_image(const struct gmem *mem, const void *image, size_t size, const cha
 	return rc;
 }
 
-int boot_file(const struct gmem *mem, const char *path, const char *initrd_path,
-	const char *cmdline, struct boot_entry *ret, char ret_message[256])
+int boot_file(struct gmem *mem, const char *path, const char *initrd_path, const char *cmdline,
+	struct boot_entry *ret, char ret_message[256])
 {
 	struct boot_source src = {
 		.kernel = &(struct boot_file){ .path = (char *)path, .fd = -1 },

@@ -45,14 +45,14 @@ int file_new(const void *data, size_t len, uint64_t size, char ret_path[32]);
  * its size, so that the address sanitizer sees each byte read too many. The error's text goes to
  * @ret_message, "" if there is none.
  */
-int boot_image(const struct gmem *mem, const void *image, size_t size, const char *initrd_path,
+int boot_image(struct gmem *mem, const void *image, size_t size, const char *initrd_path,
 	const char *cmdline, struct boot_entry *ret, char ret_message[256]);
-int boot_file(const struct gmem *mem, const char *path, const char *initrd_path,
-	const char *cmdline, struct boot_entry *ret, char ret_message[256]);
+int boot_file(struct gmem *mem, const char *path, const char *initrd_path, const char *cmdline,
+	struct boot_entry *ret, char ret_message[256]);
 
 /* boot_load of a source that lacks a map and ACPI tables, of which the fixture has some. */
-int boot_source(const struct gmem *mem, struct boot_source src, struct boot_entry *ret,
-	char ret_message[256]);
+int boot_source(
+	struct gmem *mem, struct boot_source src, struct boot_entry *ret, char ret_message[256]);
 
 #define TEST_RSDP 0xe0000
 

@@ -141,6 +141,19 @@ ParameterizedTestParameters(gmem_file, discards)
 	return cr_make_param_array(struct discard_case, c, ARRAY_SIZE(c));
 }
 
+/* Also where the program has locked all that it has. */
+Test(gmem_file, locked_memory_is_discarded)
+{
+	memset(mem->map, 0xff, 8192);
+	if (mlock(mem->map, 8192) < 0) {
+		cr_log_warn("mlock: %s", strerror(errno));
+		return;
+	}
+	cr_expect_eq(gmem_discard(mem, mem->map, 4096), 4096);
+	cr_expect_eq(mem->map[0], 0);
+	cr_expect_eq(mem->map[4096], 0xff);
+}
+
 ParameterizedTest(struct discard_case *c, gmem_file, discards)
 {
 	memset(mem->map, 0xff, RAM_SIZE);
@@ -203,7 +216,7 @@ ParameterizedTest(struct clear_case *c, gmem_file, clears)
 {
 	for (unsigned i = 0; i < 3; i++) {
 		gmem_discard(mem, mem->map, RAM_SIZE);
-		gmem_allow_huge(mem, i == 1);
+		gmem_expect(mem, i == 1 ? 2 * MIB : 0);
 		mem->hugepages = i == 2;
 		memset(mem->map, 0xff, RAM_SIZE);
 		gmem_clear(mem, c->at, c->len);
@@ -214,20 +227,35 @@ ParameterizedTest(struct clear_case *c, gmem_file, clears)
 Test(gmem_file, huge_pages_for_what_is_large)
 {
 	cr_expect_eq((uintptr_t)mem->map % (2 * MIB), 0);
-	cr_expect_eq(huge_advice(mem->map), -1);
-	gmem_prepare(mem, 2 * MIB - 1);
+	gmem_expect(mem, 2 * MIB - 1);
+	cr_expect(!huge_wanted(mem->map), "too little to be worth one");
 	memset(mem->map, 0xff, 4 * MIB);
-	cr_expect_eq(huge_kib(mem->map), 0, "too little to be worth one");
-	gmem_prepare(mem, 2 * MIB);
-	cr_expect_eq(huge_advice(mem->map), 1);
+	cr_expect_eq(huge_kib(mem->map), 0);
+	gmem_expect(mem, 2 * MIB);
+	cr_expect_eq(huge_wanted(mem->map), huge_if_there_are());
 	memset(mem->map + 4 * MIB, 0xff, 4 * MIB);
 	if (huge_kib(mem->map) != 4096)
 		cr_log_warn("this host made no two huge pages");
-	gmem_allow_huge(mem, false);
-	cr_expect_eq(huge_advice(mem->map), -1);
+	gmem_spare_host(mem, true);
+	cr_expect(!huge_wanted(mem->map));
+	gmem_expect(mem, 8 * MIB);
+	cr_expect(!huge_wanted(mem->map));
+	gmem_spare_host(mem, false);
+	cr_expect_eq(huge_wanted(mem->map), huge_if_there_are());
+}
+
+Test(gmem_file, small_guests_stay_small)
+{
+	gmem_spare_host(mem, true);
+	gmem_spare_host(mem, false);
+	cr_expect(!huge_wanted(mem->map));
+}
+
+Test(gmem_file, a_pool_takes_no_advice)
+{
 	mem->hugepages = true;
-	gmem_prepare(mem, 4 * MIB);
-	cr_expect_eq(huge_advice(mem->map), -1, "a pool needs no advice");
+	gmem_expect(mem, 4 * MIB);
+	cr_expect(!huge_wanted(mem->map));
 }
 
 /* Or each page that the guest writes to meanwhile is copied. */

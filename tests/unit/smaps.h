@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* The entry of the mapping that has @at: calls @line with each of its lines. */
 static inline void smaps_entry(
@@ -52,13 +53,21 @@ static inline void smaps_take_advice(const char *text, void *advice)
 	*(int *)advice = strstr(text, " hg") ? 1 : strstr(text, " nh") ? -1 : 0;
 }
 
-/* Of the mapping that has @at: 1 it may, -1 it must not come in transparent huge pages, 0 nobody
- * has said so. */
-static inline int huge_advice(const void *at)
+/* Whether the mapping that has @at may come in transparent huge pages. False where the host's
+ * kernel has none, and so takes no advice. */
+static inline bool huge_wanted(const void *at)
 {
 	int advice = 0;
 	smaps_entry(at, smaps_take_advice, &advice);
-	return advice;
+	if (access("/sys/kernel/mm/transparent_hugepage", F_OK) == 0)
+		cr_expect_neq(advice, 0, "nobody has said so");
+	return advice > 0;
+}
+
+/* What to expect of it. */
+static inline bool huge_if_there_are(void)
+{
+	return access("/sys/kernel/mm/transparent_hugepage", F_OK) == 0;
 }
 
 #endif

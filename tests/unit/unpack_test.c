@@ -98,7 +98,7 @@ static size_t bz_with(uint8_t *ret, const uint8_t *payload, size_t size)
 	return BZ_SETUP + code;
 }
 
-static int load(const struct gmem *mem, const uint8_t *image, size_t size, enum boot_unpack unpack,
+static int load(struct gmem *mem, const uint8_t *image, size_t size, enum boot_unpack unpack,
 	const char *cache, struct boot_entry *ret, char message[256])
 {
 	struct boot_source src = {
