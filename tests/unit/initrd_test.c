@@ -41,7 +41,7 @@ static void note(
 	snprintf(log->text + len, sizeof(log->text) - len, "%s\n", message);
 }
 
-static int load(const struct gmem *mem, bool pvh, const struct boot_file *initrds, size_t count,
+static int load(struct gmem *mem, bool pvh, const struct boot_file *initrds, size_t count,
 	const char *cmdline, struct block *ret, struct log_text *log, char message[256])
 {
 	uint8_t image[BZ_SIZE], head[64];
@@ -77,7 +77,7 @@ static int load(const struct gmem *mem, bool pvh, const struct boot_file *initrd
 }
 
 static struct block load_good(
-	const struct gmem *mem, bool pvh, const struct boot_file *initrds, size_t count)
+	struct gmem *mem, bool pvh, const struct boot_file *initrds, size_t count)
 {
 	struct block b;
 	struct log_text log;
