@@ -36,8 +36,8 @@ struct fleet {
 	struct why *why;
 };
 
-/* The library's sentence, and what the limit has to do with it. Nothing is opened here: there may be
- * no descriptor left. */
+/* The library's sentence, and what the limit has to do with it. Nothing is opened here: there may
+ * be no descriptor left. */
 static int explain(struct fleet *f, int rc, struct lacuna_error *err)
 {
 	struct rlimit limit;
