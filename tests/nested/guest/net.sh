@@ -24,6 +24,10 @@ for direction in "" -R; do
 	say "iperf$direction" "$(userland iperf3 -c $host -n 16M -P "$(nproc)" $direction -J | sed -n '/"end"/,$p' |
 		awk '/"sum_received"/ { s = 1 } s && /"bits_per_second"/ { gsub(/[^0-9.]/, ""); printf "%d", $0 / 1e6; exit }')"
 done
+# A driver sends on the queue of the CPU that it runs on, and a tap answers a flow on the queue that it came from.
+for cpu in $(seq 0 $(($(nproc) - 1))); do
+	userland taskset "$(printf 0x%x $((1 << cpu)))" iperf3 -c $host -n 8M -R >/dev/null
+done
 say inputs "$(awk '/virtio[0-9]*-input/ { n = 0; for (i = 2; i <= NF && $i ~ /^[0-9]+$/; i++) n += $i; c += n > 20 } END { print c + 0 }' /proc/interrupts)"
 
 device=$(basename "$(readlink /sys/class/net/eth0/device)")
