@@ -42,6 +42,11 @@ static double field(const char *line, const char *key)
 	return strncmp(line, key, len) ? 0 : (double)strtoul(line + len, NULL, 10);
 }
 
+static bool is_memfd(const char *path)
+{
+	return !strncmp(path, "/memfd:", strlen("/memfd:"));
+}
+
 /* An entry of smaps, KiB. */
 struct mapping {
 	bool of_file;
@@ -71,10 +76,7 @@ bool process_weigh(struct process_weight *ret)
 	while (f && fgets(line, sizeof(line), f)) {
 		const char *path = path_of(line);
 		if (path) {
-			m = (struct mapping){
-				.of_file = path[0] == '/' &&
-					   strncmp(path, "/memfd:", strlen("/memfd:")),
-			};
+			m = (struct mapping){ .of_file = path[0] == '/' && !is_memfd(path) };
 		} else if (!strncmp(line, "VmFlags:", strlen("VmFlags:"))) {
 			weigh(ret, &m, strstr(line, " dc")); /* the entry's end */
 		} else {
@@ -100,7 +102,7 @@ double process_weigh_monitor(pid_t pid, uint64_t guest_mib)
 	while (f && fgets(line, sizeof(line), f)) {
 		const char *path = path_of(line);
 		if (path)
-			memfd = !strncmp(path, "/memfd:", strlen("/memfd:"));
+			memfd = is_memfd(path);
 		else if (!strncmp(line, "Size:", strlen("Size:")))
 			size = field(line, "Size:");
 		else if (size < guest_kib)

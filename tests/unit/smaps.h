@@ -53,21 +53,20 @@ static inline void smaps_take_advice(const char *text, void *advice)
 	*(int *)advice = strstr(text, " hg") ? 1 : strstr(text, " nh") ? -1 : 0;
 }
 
-/* Whether the mapping that has @at may come in transparent huge pages. False where the host's
- * kernel has none, and so takes no advice. */
+/* Where the host's kernel has none, it takes no advice about them. */
+static inline bool huge_if_there_are(void)
+{
+	return access("/sys/kernel/mm/transparent_hugepage", F_OK) == 0;
+}
+
+/* Whether the mapping that has @at may come in transparent huge pages; somebody must have said. */
 static inline bool huge_wanted(const void *at)
 {
 	int advice = 0;
 	smaps_entry(at, smaps_take_advice, &advice);
-	if (access("/sys/kernel/mm/transparent_hugepage", F_OK) == 0)
+	if (huge_if_there_are())
 		cr_expect_neq(advice, 0, "nobody has said so");
 	return advice > 0;
-}
-
-/* What to expect of it. */
-static inline bool huge_if_there_are(void)
-{
-	return access("/sys/kernel/mm/transparent_hugepage", F_OK) == 0;
 }
 
 #endif
